@@ -1,0 +1,12 @@
+/*
+ * `troupe cluster`: founding one.
+ */
+
+#ifndef ADMIN_CLUSTER_COMMAND_H
+#define ADMIN_CLUSTER_COMMAND_H
+
+#include "admin/command.h"
+
+extern const struct command_noun cluster_command;
+
+#endif

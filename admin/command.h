@@ -1,0 +1,120 @@
+/*
+ * The frame of the command line: nouns, their verbs and flags as tables,
+ * help at every level, and the nearest name for a wrong one.
+ *
+ * A noun is one file that exports one `const struct command_noun` (say,
+ * admin/key_command.c and key_command); main.c lists them. All that a verb
+ * may touch comes with `struct command`.
+ */
+
+#ifndef ADMIN_COMMAND_H
+#define ADMIN_COMMAND_H
+
+#include "admin/exit_code.h"
+#include "base/env.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define COMMAND_FLAG_USE_COUNT_MAX 64 /* flags on one command line */
+
+/* The outside of a command: the real one comes from main.c. */
+struct command_world {
+    const struct files *files;
+    const struct clock *clock;
+    const struct entropy *entropy;
+    FILE *in;
+    FILE *out;           /* data */
+    FILE *talk;          /* everything else */
+    bool out_is_colored; /* a terminal, and NO_COLOR is not set */
+    bool talk_is_colored;
+};
+
+struct command_flag {
+    const char *name;  /* without the two dashes */
+    const char *value; /* its value's name in the help; NULL: a switch */
+    const char *text;  /* one line */
+    bool repeats;      /* may be given more than once */
+};
+
+struct command;
+
+struct command_verb {
+    const char *name;
+    const char *operands; /* as in the help: "FILE [NAME...]", "" */
+    uint32_t operand_count_min;
+    uint32_t operand_count_max; /* UINT32_MAX: any number */
+    const char *summary;        /* two lines */
+    const char *examples[3];    /* all three; without the leading "$ " */
+    /* Ended by {0}; NULL: none. --help is always there. */
+    const struct command_flag *flags;
+    bool has_json; /* takes --json: data as JSON */
+    enum exit_code (*run)(const struct command *command);
+};
+
+struct command_noun {
+    const char *name;
+    const char *summary; /* two lines; the first also stands in the list */
+    /* Ended by {0}. */
+    const struct command_verb *verbs;
+    /* A noun that is a command by itself ("version"): one verb, no name. */
+    bool is_verb;
+};
+
+/* One flag as it was given. */
+struct command_flag_use {
+    const struct command_flag *flag;
+    const char *value; /* NULL: a switch */
+};
+
+/* One command line, taken apart and checked against its verb. */
+struct command {
+    const struct command_world *world;
+    const struct command_noun *noun;
+    const struct command_verb *verb;
+    const char *const *operands;
+    uint32_t operand_count;
+    uint32_t flag_use_count;
+    struct command_flag_use flag_uses[COMMAND_FLAG_USE_COUNT_MAX];
+};
+
+/*
+ * Do what the command line says. `nouns` ends with NULL; `arguments` is argv
+ * with the program's name, `argument_count` argc. The strings of `arguments`
+ * are reordered, not changed.
+ */
+enum exit_code command_run(const struct command_world *world,
+                           const struct command_noun *const *nouns,
+                           int argument_count,
+                           char **arguments);
+
+/* Whether the switch or flag was given; `name` must be in the verb's table. */
+bool command_has(const struct command *command, const char *name);
+
+/* The flag's value; NULL when it was not given. */
+const char *command_value(const struct command *command, const char *name);
+
+/* The value number `index` of a flag that repeats; NULL after the last. */
+const char *command_value_at(const struct command *command,
+                             const char *name,
+                             uint32_t index);
+
+/* The operand number `index`; NULL after the last. */
+const char *command_operand(const struct command *command, uint32_t index);
+
+/*
+ * Say on the talk stream what is wrong with the command line, and how to get
+ * help. Gives EXIT_CODE_USAGE, for `return`.
+ */
+__attribute__((format(printf, 2, 3))) enum exit_code command_misused(
+    const struct command *command, const char *format, ...);
+
+/*
+ * Say what failed ("troupe key issue: ..."), with the error's own text at the
+ * end. Gives exit_code_of(err).
+ */
+__attribute__((format(printf, 3, 4))) enum exit_code command_failed(
+    const struct command *command, enum err err, const char *format, ...);
+
+#endif

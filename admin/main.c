@@ -1,0 +1,51 @@
+#include "admin/cluster_command.h"
+#include "admin/command.h"
+#include "admin/config_command.h"
+#include "admin/key_command.h"
+#include "admin/version_command.h"
+#include "base/posix/posix_clock.h"
+#include "base/posix/posix_entropy.h"
+#include "base/posix/posix_files.h"
+#include "config/identity.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct command_noun *const nouns[] = {
+    &cluster_command, &config_command, &key_command, &version_command, NULL};
+
+/* https://no-color.org: set and not empty. */
+static bool wants_color(FILE *stream)
+{
+    const char *no_color = getenv("NO_COLOR");
+    const char *terminal = getenv("TERM");
+    return !(no_color && *no_color) && terminal &&
+           strcmp(terminal, "dumb") != 0 && isatty(fileno(stream));
+}
+
+int main(int argument_count, char **arguments)
+{
+    /* A full disk or a limit on files is an error to tell, not a signal. */
+    (void)signal(SIGXFSZ, SIG_IGN);
+    struct command_world world = {.files = posix_files(),
+                                  .clock = posix_clock(),
+                                  .entropy = posix_entropy(),
+                                  .in = stdin,
+                                  .out = stdout,
+                                  .talk = stderr,
+                                  .out_is_colored = wants_color(stdout),
+                                  .talk_is_colored = wants_color(stderr)};
+    if (identity_library_init()) {
+        fprintf(stderr, "troupe: the system has no source of randomness\n");
+        return EXIT_CODE_FAILED;
+    }
+    int code = command_run(&world, nouns, argument_count, arguments);
+    /* What was not written was not done: "troupe ... > /dev/full". */
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "troupe: standard output cannot be written\n");
+        return EXIT_CODE_FAILED;
+    }
+    return code;
+}

@@ -1,0 +1,138 @@
+#include "base/bytes.h"
+
+bool bytes_are_equal(struct bytes left, struct bytes right)
+{
+    return left.length == right.length &&
+           (left.length == 0 ||
+            memcmp(left.data, right.data, left.length) == 0);
+}
+
+struct bytes read_bytes(struct reader *reader, size_t length)
+{
+    if (reader->failed || reader_left(reader) < length) {
+        reader->failed = true;
+        reader->next = reader->end;
+        return (struct bytes){0};
+    }
+    struct bytes bytes = bytes_of(reader->next, length);
+    if (length > 0) {
+        reader->next += length;
+    }
+    return bytes;
+}
+
+void read_into(struct reader *reader, void *to, size_t length)
+{
+    struct bytes bytes = read_bytes(reader, length);
+    if (bytes.data) {
+        memcpy(to, bytes.data, length);
+    } else {
+        memset(to, 0, length);
+    }
+}
+
+uint8_t read_u8(struct reader *reader)
+{
+    uint8_t raw[1];
+    read_into(reader, raw, sizeof raw);
+    return raw[0];
+}
+
+uint16_t read_u16(struct reader *reader)
+{
+    uint8_t raw[2];
+    read_into(reader, raw, sizeof raw);
+    return get_u16(raw);
+}
+
+uint32_t read_u32(struct reader *reader)
+{
+    uint8_t raw[4];
+    read_into(reader, raw, sizeof raw);
+    return get_u32(raw);
+}
+
+uint64_t read_u64(struct reader *reader)
+{
+    uint8_t raw[8];
+    read_into(reader, raw, sizeof raw);
+    return get_u64(raw);
+}
+
+void write_bytes(struct writer *writer, const void *data, size_t length)
+{
+    if (writer->failed || (size_t)(writer->end - writer->next) < length) {
+        writer->failed = true;
+        return;
+    }
+    if (length > 0) {
+        memcpy(writer->next, data, length);
+        writer->next += length;
+    }
+}
+
+void write_u8(struct writer *writer, uint8_t value)
+{
+    write_bytes(writer, &value, 1);
+}
+
+void write_u16(struct writer *writer, uint16_t value)
+{
+    uint8_t raw[2];
+    put_u16(raw, value);
+    write_bytes(writer, raw, sizeof raw);
+}
+
+void write_u32(struct writer *writer, uint32_t value)
+{
+    uint8_t raw[4];
+    put_u32(raw, value);
+    write_bytes(writer, raw, sizeof raw);
+}
+
+void write_u64(struct writer *writer, uint64_t value)
+{
+    uint8_t raw[8];
+    put_u64(raw, value);
+    write_bytes(writer, raw, sizeof raw);
+}
+
+void hex_encode(char *text, struct bytes bytes)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < bytes.length; i++) {
+        text[2 * i] = digits[bytes.data[i] >> 4];
+        text[2 * i + 1] = digits[bytes.data[i] & 15];
+    }
+    text[2 * bytes.length] = '\0';
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    if (c >= 'a' && c <= 'f') {
+        return c - 'a' + 10;
+    }
+    if (c >= 'A' && c <= 'F') {
+        return c - 'A' + 10;
+    }
+    return -1;
+}
+
+bool hex_decode(uint8_t *to, size_t length, const char *text)
+{
+    if (strlen(text) != 2 * length) {
+        return false;
+    }
+    for (size_t i = 0; i < length; i++) {
+        int high = hex_digit(text[2 * i]);
+        int low = hex_digit(text[2 * i + 1]);
+        if (high < 0 || low < 0) {
+            return false;
+        }
+        to[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}

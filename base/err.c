@@ -1,0 +1,40 @@
+#include "base/err.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static const char *const texts[ERR_COUNT] = {
+#define X(code, text) [code] = text,
+    ERR_LIST(X)
+#undef X
+};
+
+static const char *const names[ERR_COUNT] = {
+#define X(code, text) [code] = #code,
+    ERR_LIST(X)
+#undef X
+};
+
+const char *err_text(enum err err)
+{
+    assert((unsigned)err < ERR_COUNT);
+    return texts[err];
+}
+
+const char *err_name(enum err err)
+{
+    assert((unsigned)err < ERR_COUNT);
+    return names[err];
+}
+
+void err_explain(struct err_detail *why, const char *format, ...)
+{
+    if (!why) {
+        return;
+    }
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(why->text, sizeof why->text, format, arguments);
+    va_end(arguments);
+}

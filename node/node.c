@@ -1,0 +1,450 @@
+#include "node/node.h"
+
+#include "base/posix/posix_clock.h"
+#include "base/posix/posix_entropy.h"
+#include "base/posix/posix_files.h"
+#include "base/posix/posix_limits.h"
+#include "base/posix/posix_thread.h"
+#include "base/posix/posix_waker.h"
+#include "base/scope.h"
+#include "config/config.h"
+#include "transport/nng_network.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Of one link: its pair socket's two pipes, its knock, its bus connection. */
+#define DESCRIPTORS_PER_PEER 8
+#define DESCRIPTORS_ASIDE 128 /* NNG, log, data files */
+/* sodium_malloc() locks a page for each of a link's secrets. */
+#define LOCKED_BYTES_PER_PEER (2 * 4096)
+#define LOCKED_BYTES_ASIDE (256 * 1024)
+#define NS_PER_S UINT64_C(1000000000)
+#define KEYS_PAUSE_NS (60 * NS_PER_S)
+#define EXPIRY_PAUSE_NS (24 * 60 * 60 * NS_PER_S) /* between warnings */
+
+/* A reactor with its thread. */
+struct runner {
+    struct posix_waker *waker;
+    struct reactor *reactor;
+    struct posix_thread *thread;
+};
+
+struct node {
+    struct timer keys_timer;   /* the next look at the keys folder */
+    uint64_t expiry_warned_ns; /* 0: never */
+    enum err reload_err;       /* of the last look */
+    struct settings *settings;
+    struct log *log;
+    const struct identity *identity;
+    struct trust *trust;
+    struct runner links;
+    struct runner door;
+    struct endpoint *endpoint;
+};
+
+/* ---- reactors ---- */
+
+static enum err runner_init(struct runner *runner, const char *name)
+{
+    enum err err = posix_waker_open(&runner->waker);
+    if (err) {
+        return err;
+    }
+    struct reactor_config config = {.name = name,
+                                    .clock = posix_clock(),
+                                    .waker = posix_waker_table(runner->waker)};
+    return reactor_open(&runner->reactor, &config);
+}
+
+static void runner_clear(struct runner *runner)
+{
+    reactor_close(&runner->reactor);
+    posix_waker_close(&runner->waker);
+}
+
+static void run_reactor(void *argument)
+{
+    struct runner *runner = argument;
+    reactor_run(runner->reactor);
+}
+
+static enum err runner_start(struct runner *runner, const char *name)
+{
+    return posix_thread_start(&runner->thread, name, run_reactor, runner);
+}
+
+static void runner_stop(struct runner *runner)
+{
+    if (runner->thread) {
+        reactor_stop(runner->reactor);
+        posix_thread_join(&runner->thread);
+    }
+}
+
+/* ---- opening, in order ---- */
+
+static enum err open_settings(struct node *node,
+                              const struct node_options *options,
+                              struct problems *problems,
+                              struct err_detail *why)
+{
+    enum err err = config_open(&node->settings, posix_files(),
+                               options->config_path, problems);
+    if (err) {
+        char text[PROBLEM_TEXT_BYTES] = "out of memory";
+        if (problems->count > 0) {
+            problem_text(text, problems, &problems->items[0]);
+        }
+        err_explain(why, "%s", text);
+        return err;
+    }
+    char *name = node->settings->node.name;
+    if (options->name) {
+        (void)snprintf(name, SETTINGS_NAME_BYTES, "%s", options->name);
+    }
+    if (settings_self(node->settings)) {
+        return ERR_NONE;
+    }
+    err_explain(why,
+                name[0] ? "%s: cluster.nodes has no node \"%s\""
+                        : "%s: which node is this? Set node.name or say it "
+                          "on the command line%s",
+                options->config_path, name);
+    return ERR_INVALID;
+}
+
+static enum err open_log(struct node *node, const struct node_options *options)
+{
+    struct log_config config = {.node = node->settings->node.name,
+                                .level_min = node->settings->node.log_level,
+                                .format = node->settings->node.log_format,
+                                .sink = options->log_sink,
+                                .clock = posix_clock()};
+    return log_open(&node->log, &config);
+}
+
+static uint32_t peer_count_max(const struct settings *settings)
+{
+    return settings->cluster.limits.peers_max +
+           settings->cluster.limits.clients_max;
+}
+
+/* What the members of the file need; more may come with clients. */
+static enum err check_limits(const struct node *node, struct err_detail *why)
+{
+    const struct settings *settings = node->settings;
+    uint64_t peer_count = settings->cluster.member_count;
+    struct posix_limits_needed needed = {
+        .descriptor_count = peer_count * DESCRIPTORS_PER_PEER +
+                            settings->node.door_connections_max +
+                            DESCRIPTORS_ASIDE,
+        .locked_bytes = peer_count * LOCKED_BYTES_PER_PEER + LOCKED_BYTES_ASIDE,
+    };
+    return posix_limits_check(&needed, why);
+}
+
+/* What is in the keys folder: our certificate, and that trust bears it. */
+static enum err read_keys(const struct node *node,
+                          const struct identity **identity,
+                          struct trust **trust,
+                          struct err_detail *why)
+{
+    const struct settings_node *own = &node->settings->node;
+    char path[SETTINGS_PATH_BYTES + 8];
+    (void)snprintf(path, sizeof path, "%s/trust", own->keys_dir);
+    enum err err =
+        identity_open(identity, posix_files(), own->keys_dir, own->name, why);
+    if (!err) {
+        err = trust_open(trust, posix_files(), path, why);
+    }
+    if (err) {
+        return err;
+    }
+    struct certificate own_certificate = {0};
+    err = trust_check(
+        *trust, bytes_of((*identity)->encoded, (*identity)->encoded_length),
+        clock_wall_ms(posix_clock()),
+        node->settings->cluster.limits.clock_skew_ms, &own_certificate, why);
+    if (!err && own_certificate.role != ROLE_NODE) {
+        err_explain(why,
+                    "%s.cert is for the role %s; a node needs the role node",
+                    own->name, role_text(own_certificate.role));
+        err = ERR_DENIED;
+    }
+    return err;
+}
+
+static enum err open_identity(struct node *node, struct err_detail *why)
+{
+    enum err err = identity_library_init();
+    return err ? err : read_keys(node, &node->identity, &node->trust, why);
+}
+
+static void warn_of_expiry(struct node *node)
+{
+    uint64_t now_ns = clock_now_ns(posix_clock());
+    int64_t now_ms = clock_wall_ms(posix_clock());
+    int64_t left_ms = node->identity->certificate.not_after * 1000 - now_ms;
+    int64_t warning_ms =
+        (int64_t)node->settings->cluster.limits.certificate_warning_ms;
+    bool is_due = node->expiry_warned_ns == 0 ||
+                  now_ns - node->expiry_warned_ns >= EXPIRY_PAUSE_NS;
+    if (left_ms < warning_ms && is_due) {
+        node->expiry_warned_ns = now_ns;
+        log_warn(node->log, "certificate.expires",
+                 LOG_NUMBER("days_left", left_ms / 86400000),
+                 LOG_TEXT("next", "troupe key renew"));
+    }
+}
+
+/* The numbers of the configuration, as the transport takes them. */
+static void use_settings(struct endpoint_config *config,
+                         const struct settings *settings)
+{
+    const struct settings_timeouts *timeouts = &settings->cluster.timeouts;
+    const struct settings_limits *limits = &settings->cluster.limits;
+    config->link = (struct link_limits){
+        .frame_bytes = (uint32_t)limits->frame_bytes,
+        .message_bytes_max = (uint32_t)limits->message_bytes_max,
+        .window_bytes = limits->link_window_bytes,
+        .inflight_bytes_max = limits->link_inflight_bytes,
+        .rekey_bytes = limits->rekey_bytes,
+        .rekey_ms = limits->rekey_interval_ms,
+        .heartbeat_ms = (uint32_t)timeouts->link_heartbeat_ms,
+        .ack_delay_ms = (uint32_t)timeouts->link_ack_delay_ms,
+    };
+    config->clock_skew_ms_max = limits->clock_skew_ms;
+    config->handshake_ms = (uint32_t)timeouts->handshake_ms;
+    config->proof_ms = (uint32_t)timeouts->first_frame_ms;
+    config->silence_ms = (uint32_t)timeouts->link_silence_ms;
+    config->dial_ms_min = (uint32_t)timeouts->dial_backoff_min_ms;
+    config->dial_ms_max = (uint32_t)timeouts->dial_backoff_max_ms;
+    config->peer_count_max = peer_count_max(settings);
+    config->door_connection_count_max = settings->node.door_connections_max;
+    config->digest_bytes_max = (uint32_t)limits->bus_message_bytes_max;
+}
+
+static enum err open_endpoint(struct node *node,
+                              const struct node_options *options,
+                              struct err_detail *why)
+{
+    const struct settings *settings = node->settings;
+    const struct settings_member *self = settings_self(settings);
+    char door[SOCKET_URL_BYTES];
+    char bus[SOCKET_URL_BYTES];
+    char bind[SOCKET_URL_BYTES];
+    char advertise[SOCKET_URL_BYTES];
+    settings_door_url(door, settings, self, SETTINGS_BIND);
+    settings_bus_url(bus, settings, self, SETTINGS_BIND);
+    settings_link_prefix(bind, settings, self, SETTINGS_BIND);
+    settings_link_prefix(advertise, settings, self, SETTINGS_ADVERTISED);
+    struct endpoint_config config = {
+        .network = nng_network(),
+        .clock = posix_clock(),
+        .entropy = posix_entropy(),
+        .log = node->log,
+        .reactor = node->links.reactor,
+        .door_reactor = node->door.reactor,
+        .identity = node->identity,
+        .trust = node->trust,
+        .addresses = {.door = door,
+                      .bus = bus,
+                      .pair_bind = bind,
+                      .pair_advertise = advertise,
+                      .pair_first = settings_link_first(settings, self),
+                      .pair_count = settings_link_count(settings, self)},
+        .events = options->events,
+        .bus_key_maker = settings->cluster.members[0].name,
+    };
+    endpoint_config_defaults(&config);
+    use_settings(&config, settings);
+    return endpoint_open(&node->endpoint, &config, why);
+}
+
+static enum err add_members(struct node *node, struct err_detail *why)
+{
+    const struct settings *settings = node->settings;
+    for (uint32_t i = 0; i < settings->cluster.member_count; i++) {
+        const struct settings_member *member = &settings->cluster.members[i];
+        if (member == settings_self(settings)) {
+            continue;
+        }
+        char door[SOCKET_URL_BYTES];
+        char bus[SOCKET_URL_BYTES];
+        settings_door_url(door, settings, member, SETTINGS_ADVERTISED);
+        settings_bus_url(bus, settings, member, SETTINGS_ADVERTISED);
+        struct peer_address address = {
+            .name = member->name, .door = door, .bus = bus};
+        enum err err = endpoint_peer_add(node->endpoint, &address, NULL);
+        if (err) {
+            err_explain(why, "node %s: %s", member->name, err_text(err));
+            return err;
+        }
+    }
+    return ERR_NONE;
+}
+
+static enum err open_layers(struct node *node,
+                            const struct node_options *options,
+                            struct problems *problems,
+                            struct err_detail *why)
+{
+    enum err err = open_settings(node, options, problems, why);
+    if (!err) {
+        err = open_log(node, options);
+    }
+    if (!err) {
+        err = check_limits(node, why);
+    }
+    if (!err) {
+        err = open_identity(node, why);
+    }
+    if (!err) {
+        warn_of_expiry(node);
+        err = runner_init(&node->links, "links");
+    }
+    if (!err) {
+        err = runner_init(&node->door, "door");
+    }
+    if (!err) {
+        err = open_endpoint(node, options, why);
+    }
+    return err ? err : add_members(node, why);
+}
+
+enum err node_open(struct node **out,
+                   const struct node_options *options,
+                   struct problems *problems,
+                   struct err_detail *why)
+{
+    scoped(node_close) struct node *node = calloc(1, sizeof *node);
+    if (!node) {
+        return ERR_MEMORY;
+    }
+    enum err err = open_layers(node, options, problems, why);
+    if (err) {
+        if (why && !why->text[0]) {
+            err_explain(why, "%s", err_text(err));
+        }
+        return err;
+    }
+    *out = node;
+    node = NULL;
+    return ERR_NONE;
+}
+
+static void run_keys_timer(struct timer *timer);
+
+enum err node_start(struct node *node)
+{
+    node->keys_timer.fire = run_keys_timer;
+    reactor_timer_set(node->links.reactor, &node->keys_timer, KEYS_PAUSE_NS);
+    enum err err = runner_start(&node->door, "door");
+    if (!err) {
+        err = runner_start(&node->links, "links");
+    }
+    if (err) {
+        node_stop(node);
+    }
+    return err;
+}
+
+void node_stop(struct node *node)
+{
+    runner_stop(&node->links);
+    runner_stop(&node->door);
+}
+
+void node_close(struct node **node)
+{
+    if (!*node) {
+        return;
+    }
+    node_stop(*node);
+    if ((*node)->links.reactor) {
+        reactor_timer_cancel((*node)->links.reactor, &(*node)->keys_timer);
+    }
+    endpoint_close(&(*node)->endpoint);
+    runner_clear(&(*node)->links);
+    runner_clear(&(*node)->door);
+    trust_unref(&(*node)->trust);
+    identity_unref(&(*node)->identity);
+    log_close(&(*node)->log);
+    settings_close(&(*node)->settings);
+    free(*node);
+    *node = NULL;
+}
+
+static enum err use_keys(struct node *node,
+                         const struct identity *identity,
+                         struct trust *trust,
+                         struct err_detail *why)
+{
+    enum err err = ERR_NONE;
+    if (trust_version(trust) != trust_version(node->trust)) {
+        err = endpoint_trust_set(node->endpoint, trust, why);
+        if (err) {
+            return err;
+        }
+        trust_unref(&node->trust);
+        node->trust = trust_ref(trust);
+    }
+    if (identity->certificate.serial != node->identity->certificate.serial) {
+        err = endpoint_identity_set(node->endpoint, identity);
+        if (err) {
+            return err;
+        }
+        identity_unref(&node->identity);
+        node->identity = identity_ref(identity);
+    }
+    warn_of_expiry(node);
+    return ERR_NONE;
+}
+
+enum err node_reload(struct node *node, struct err_detail *why)
+{
+    scoped(identity_unref) const struct identity *identity = NULL;
+    scoped(trust_unref) struct trust *trust = NULL;
+    enum err err = read_keys(node, &identity, &trust, why);
+    return err ? err : use_keys(node, identity, trust, why);
+}
+
+/*
+ * New keys and revocations count without anyone's doing more than copying
+ * files. The files are small and seldom read; so it is done on the reactor.
+ */
+static void run_keys_timer(struct timer *timer)
+{
+    struct node *node = (struct node *)timer;
+    struct err_detail why = {{0}};
+    enum err err = node_reload(node, &why);
+    if (err && err != node->reload_err) {
+        log_error(node->log, "keys.refused", LOG_ERR(err),
+                  LOG_TEXT("why", why.text),
+                  LOG_TEXT("next", "what was read before stays in use"));
+    }
+    node->reload_err = err;
+    reactor_timer_set(node->links.reactor, timer, KEYS_PAUSE_NS);
+}
+
+const struct settings *node_settings(const struct node *node)
+{
+    return node->settings;
+}
+
+struct log *node_log(const struct node *node)
+{
+    return node->log;
+}
+
+struct endpoint *node_endpoint(const struct node *node)
+{
+    return node->endpoint;
+}
+
+struct reactor *node_reactor(const struct node *node)
+{
+    return node->links.reactor;
+}

@@ -1,0 +1,350 @@
+#include "tests/support/check.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin/config_command.h"
+#include "base/posix/posix_files.h"
+#include "base/scope.h"
+#include "config/config.h"
+#include "config/schema.h"
+#include "tests/support/seeded.h"
+#include "tests/support/temp_folder.h"
+
+#define DEPLOY SOURCE_ROOT "/deploy/"
+
+struct fixture {
+    struct temp_folder folder;
+    char *out;
+    char *talk;
+};
+
+static int set_up(void **state)
+{
+    static struct fixture fixture;
+    fixture = (struct fixture){.out = NULL};
+    temp_folder_init(&fixture.folder);
+    *state = &fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    free(fixture->out);
+    free(fixture->talk);
+    temp_folder_clear(&fixture->folder);
+    return 0;
+}
+
+/* `words` ends with NULL. */
+static enum exit_code run(struct fixture *fixture, const char *const *words)
+{
+    static const struct command_noun *const nouns[] = {&config_command, NULL};
+    static char program[] = "troupe";
+    static char noun[] = "config";
+    /* They are reordered, so that they are kept twice. */
+    char *copies[8] = {program, noun};
+    char *arguments[8] = {program, noun};
+    int count = 2;
+    for (; *words; words++, count++) {
+        arguments[count] = copies[count] = strdup(*words);
+        CHECK(copies[count]);
+    }
+    free(fixture->out);
+    free(fixture->talk);
+    fixture->out = fixture->talk = NULL;
+    size_t out_length = 0;
+    size_t talk_length = 0;
+    FILE *out = open_memstream(&fixture->out, &out_length);
+    FILE *talk = open_memstream(&fixture->talk, &talk_length);
+    CHECK(out && talk);
+    struct seeded seeded = {.state = 7};
+    struct entropy entropy = {.context = &seeded, .fill = seeded_fill};
+    struct command_world world = {
+        .files = posix_files(), .entropy = &entropy, .out = out, .talk = talk};
+    enum exit_code code = command_run(&world, nouns, count, arguments);
+    fclose(out);
+    fclose(talk);
+    for (int i = 2; i < count; i++) {
+        free(copies[i]);
+    }
+    return code;
+}
+
+#define RUN(fixture, ...) run(fixture, (const char *const[]){__VA_ARGS__, NULL})
+
+static const char *write_file(struct fixture *fixture,
+                              char path[static 256],
+                              const char *text)
+{
+    temp_folder_path(&fixture->folder, path, "cluster.yaml");
+    FILE *file = fopen(path, "w");
+    CHECK(file && fputs(text, file) >= 0 && fclose(file) == 0);
+    return path;
+}
+
+static char *read_file(const char *path)
+{
+    uint8_t *text = NULL;
+    size_t length = 0;
+    const struct files *files = posix_files();
+    CHECK_OK(files->read(files->context, path, FILE_PUBLIC, 1 << 20, &text,
+                         &length));
+    return (char *)text;
+}
+
+static void json_clear(json_t **json)
+{
+    json_decref(*json);
+}
+
+#define WRONG                                    \
+    "cluster:\n  id: 1\n  nodes: [{name: n1}]\n" \
+    "  shards: 3\n"
+#define RIGHT                                  \
+    "cluster:\n"                               \
+    "  id: 000102030405060708090a0b0c0d0e0f\n" \
+    "  nodes: [{name: n1, host: h}]\n"         \
+    "node: {data_dir: data, log: {}}\n"
+
+static void the_samples_are_valid(void **state)
+{
+    static const char *const samples[] = {DEPLOY "one-host.yaml",
+                                          DEPLOY "three-hosts.yaml",
+                                          DEPLOY "five-hosts.yaml"};
+    for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
+        assert_int_equal(RUN(*state, "check", samples[i]), EXIT_CODE_OK);
+        struct fixture *fixture = *state;
+        assert_string_equal(fixture->out, "");
+        CHECK(strstr(fixture->talk, "is valid"));
+    }
+}
+
+static void checks_show_all_problems(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[256];
+    write_file(fixture, path, WRONG);
+    assert_int_equal(RUN(fixture, "check", path), EXIT_CODE_FOUND);
+    CHECK(strstr(fixture->out, "cluster.yaml:2:7: cluster.id: found \"1\""));
+    CHECK(strstr(fixture->out, "cluster.nodes[0].host"));
+    CHECK(strstr(fixture->out, "cluster.shards"));
+    assert_string_equal(fixture->talk, "3 problems\n");
+}
+
+static void checks_give_json(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[256];
+    write_file(fixture, path, WRONG);
+    assert_int_equal(RUN(fixture, "check", "--json", path), EXIT_CODE_FOUND);
+    assert_string_equal(fixture->talk, "");
+    scoped(json_clear) json_t *json = json_loads(fixture->out, 0, NULL);
+    CHECK(json_is_false(json_object_get(json, "valid")));
+    const json_t *problems = json_object_get(json, "problems");
+    assert_int_equal(json_array_size(problems), 3);
+    const json_t *first = json_array_get(problems, 0);
+    assert_int_equal(json_integer_value(json_object_get(first, "line")), 2);
+    assert_string_equal(json_string_value(json_object_get(first, "key")),
+                        "cluster.id");
+}
+
+static void an_unreadable_file_is_not_an_invalid_one(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(RUN(fixture, "check", "/nowhere/x.yaml"),
+                     EXIT_CODE_FAILED);
+    CHECK(strstr(fixture->talk, "/nowhere/x.yaml: found no such file"));
+    assert_string_equal(fixture->out, "");
+    assert_int_equal(RUN(fixture, "check", fixture->folder.path),
+                     EXIT_CODE_FAILED);
+    assert_int_equal(RUN(fixture, "show", "/nowhere/x.yaml"), EXIT_CODE_FAILED);
+}
+
+static void shows_what_is_written(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[256];
+    write_file(fixture, path, RIGHT);
+    assert_int_equal(RUN(fixture, "show", path), EXIT_CODE_OK);
+    assert_string_equal(fixture->out, "node:\n"
+                                      "  data_dir: data\n"
+                                      "cluster:\n"
+                                      "  id: 000102030405060708090a0b0c0d0e0f\n"
+                                      "  nodes:\n"
+                                      "    - name: n1\n"
+                                      "      host: h\n");
+}
+
+static void marks_defaults(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[256];
+    write_file(fixture, path, RIGHT);
+    assert_int_equal(RUN(fixture, "show", "--effective", path), EXIT_CODE_OK);
+    CHECK(strstr(fixture->out, "  shards: 128 # default\n"));
+    CHECK(strstr(fixture->out, "      port: 7600 # default\n"));
+    CHECK(strstr(fixture->out, "      host: h\n"));
+    CHECK(strstr(fixture->out, "      # zone: default: none\n"));
+    CHECK(strstr(fixture->out, fixture->folder.path)); /* data_dir, whole */
+    assert_int_equal(RUN(fixture, "show", "--effective", "--json", path),
+                     EXIT_CODE_OK);
+    scoped(json_clear) json_t *json = json_loads(fixture->out, 0, NULL);
+    CHECK(json);
+    const char *first =
+        json_string_value(json_array_get(json_object_get(json, "defaults"), 0));
+    assert_string_equal(first, "node.name");
+}
+
+static void what_is_shown_reads_back_the_same(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char *const samples[] = {DEPLOY "one-host.yaml",
+                                          DEPLOY "three-hosts.yaml",
+                                          DEPLOY "five-hosts.yaml"};
+    static struct problems problems;
+    for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
+        scoped(settings_close) struct settings *before = NULL;
+        scoped(settings_close) struct settings *after = NULL;
+        CHECK_OK(config_open(&before, posix_files(), samples[i], &problems));
+        assert_int_equal(RUN(fixture, "show", "--effective", samples[i]),
+                         EXIT_CODE_OK);
+        CHECK_OK(config_parse(&after, bytes_of_text(fixture->out), "shown",
+                              &problems));
+        assert_int_equal(
+            settings_cluster_differences(before, after, NULL, NULL), 0);
+        assert_memory_equal(&before->node, &after->node, sizeof before->node);
+        assert_int_equal(before->seed_count, after->seed_count);
+    }
+}
+
+static void shows_nothing_of_a_wrong_file(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[256];
+    write_file(fixture, path, WRONG);
+    assert_int_equal(RUN(fixture, "show", path), EXIT_CODE_FOUND);
+    assert_string_equal(fixture->out, "");
+    CHECK(strstr(fixture->talk, "3 problems"));
+}
+
+static void explains_a_key_however_it_is_written(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char *const ways[] = {
+        "cluster.nodes[].port",   "cluster.nodes[2].port", "cluster.nodes.port",
+        "cluster.nodes[n1].port", "nodes[].port",          "port"};
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        assert_int_equal(RUN(fixture, "explain", ways[i]), EXIT_CODE_OK);
+        CHECK(strstr(fixture->out, "cluster.nodes[].port\n"));
+        CHECK(strstr(fixture->out, "default  7600\n"));
+    }
+    assert_int_equal(RUN(fixture, "explain", "nodes"), EXIT_CODE_OK);
+    CHECK(strstr(fixture->out, "Keys in it:"));
+}
+
+static void suggests_the_key_that_was_meant(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(RUN(fixture, "explain", "link_windw"), EXIT_CODE_USAGE);
+    CHECK(strstr(fixture->talk, "mean \"cluster.limits.link_window\"?"));
+    assert_int_equal(RUN(fixture, "explain", "name"), EXIT_CODE_USAGE);
+    CHECK(strstr(fixture->talk, "node.name, cluster.name"));
+    assert_int_equal(RUN(fixture, "explain", "zzzzzz"), EXIT_CODE_USAGE);
+    assert_int_equal(RUN(fixture, "explain", ""), EXIT_CODE_USAGE);
+    assert_int_equal(RUN(fixture, "explain", "nodes["), EXIT_CODE_OK);
+    char key[400];
+    memset(key, '[', sizeof key);
+    memset(key, 'x', 300);
+    key[sizeof key - 1] = '\0';
+    assert_int_equal(RUN(fixture, "explain", key), EXIT_CODE_USAGE);
+    assert_string_equal(fixture->out, "");
+}
+
+static void lists_every_key(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(RUN(fixture, "explain"), EXIT_CODE_OK);
+    CHECK(strstr(fixture->out, "\ncluster.limits.link_window "));
+    assert_int_equal(RUN(fixture, "explain", "--json"), EXIT_CODE_OK);
+    scoped(json_clear) json_t *json = json_loads(fixture->out, 0, NULL);
+    CHECK(json_array_size(json_object_get(json, "keys")) > 50);
+}
+
+static void the_documentation_is_up_to_date(void **state)
+{
+    struct fixture *fixture = *state;
+    char *page = read_file(SOURCE_ROOT "/docs/configuration.md");
+    assert_int_equal(RUN(fixture, "explain", "--markdown"), EXIT_CODE_OK);
+    /* If not: troupe config explain --markdown > docs/configuration.md */
+    assert_string_equal(page, fixture->out);
+    free(page);
+    assert_int_equal(RUN(fixture, "explain", "--markdown", "node"),
+                     EXIT_CODE_USAGE);
+}
+
+/* The default file with every key that is commented out ("#key") set. */
+static char *uncommented(const char *text)
+{
+    char *copy = strdup(text);
+    CHECK(copy);
+    char *to = copy;
+    for (; *text; text++) {
+        bool is_prose = text[1] == ' ' || text[1] == '\n';
+        if (*text != '#' || is_prose) {
+            *to++ = *text;
+        }
+    }
+    *to = '\0';
+    return copy;
+}
+
+static void the_default_file_is_valid_and_whole(void **state)
+{
+    struct fixture *fixture = *state;
+    static struct problems problems;
+    assert_int_equal(RUN(fixture, "default"), EXIT_CODE_OK);
+    scoped(settings_close) struct settings *settings = NULL;
+    CHECK_OK(config_parse(&settings, bytes_of_text(fixture->out), "default",
+                          &problems));
+    char *all = uncommented(fixture->out);
+    uint32_t count = 0;
+    const struct schema_key *keys = schema_keys(&count);
+    for (uint32_t i = 0; i < count; i++) {
+        const char *dot = strrchr(keys[i].path, '.');
+        char line[SCHEMA_PATH_BYTES];
+        (void)snprintf(line, sizeof line, " %s:", dot ? dot + 1 : "");
+        CHECK(!dot || strstr(all, line));
+    }
+    scoped(settings_close) struct settings *every = NULL;
+    CHECK_OK(config_parse(&every, bytes_of_text(all), "all", &problems));
+    assert_int_equal(every->cluster.pool_count, 1);
+    assert_int_equal(settings_cluster_differences(settings, every, NULL, NULL),
+                     3);
+    free(all);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_samples_are_valid),
+        TEST(checks_show_all_problems),
+        TEST(checks_give_json),
+        TEST(an_unreadable_file_is_not_an_invalid_one),
+        TEST(shows_what_is_written),
+        TEST(marks_defaults),
+        TEST(what_is_shown_reads_back_the_same),
+        TEST(shows_nothing_of_a_wrong_file),
+        TEST(explains_a_key_however_it_is_written),
+        TEST(suggests_the_key_that_was_meant),
+        TEST(lists_every_key),
+        TEST(the_documentation_is_up_to_date),
+        TEST(the_default_file_is_valid_and_whole),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Runs troupe-bench once, briefly, and fails unless its output has the form
+that is promised: JSON alone on stdout, every field there, names as listed.
+
+    bench_output.py TROUPE_BENCH
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import xml.dom.minidom
+
+FIELDS = {'suite': str, 'case': str, 'peer': str, 'value': (int, float),
+          'unit': str, 'min': (int, float), 'max': (int, float), 'n': int}
+PEERS = ['troupe', 'nng-pair0', 'zmq-pair', 'zmq-pair-curve']
+CASES = {'oneway-100B': 'msgs/s', 'oneway-100B-bandwidth': 'MB/s',
+         'oneway-100B-cpu': 'ns'}
+
+
+def run(program, *arguments):
+    return subprocess.run([program, *arguments], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True)
+
+
+def check_rows(rows, missing):
+    for row in rows:
+        assert set(row) == set(FIELDS), row
+        for field, kind in FIELDS.items():
+            assert isinstance(row[field], kind), (field, row)
+        assert row['suite'] == 'link' and row['n'] == 1, row
+        assert row['unit'] == CASES[row['case']], row
+        assert 0 < row['min'] <= row['value'] <= row['max'], row
+    found = {(row['case'], row['peer']) for row in rows}
+    wanted = {(case, peer) for case in CASES for peer in PEERS
+              if peer not in missing}
+    assert found == wanted, (found, wanted)
+
+
+def main():
+    program = sys.argv[1]
+    with tempfile.TemporaryDirectory() as folder:
+        plot = os.path.join(folder, 'plot.svg')
+        result = run(program, 'link', '--quick', '--json', '--runs', '1',
+                     '--case', 'oneway-100B*', '--plot', plot)
+        print(result.stderr)
+        assert result.returncode == 0, result.returncode
+        missing = [peer for peer in PEERS
+                   if peer + ' is missing' in result.stderr]
+        assert 'troupe' not in missing and 'nng-pair0' not in missing
+        check_rows([json.loads(line) for line in result.stdout.splitlines()],
+                   missing)
+        xml.dom.minidom.parse(plot)
+
+    table = run(program, 'link', '--quick', '--runs', '1', '--peer',
+                'nng-pair0', '--case', 'oneway-64B')
+    assert table.returncode == 0 and 'msgs/s' in table.stdout, table.stdout
+
+    for arguments in (['nosuch'], [], ['link', '--runs', '0'],
+                      ['link', '--runs', '3x'], ['link', '--nosuch']):
+        wrong = run(program, *arguments)
+        assert wrong.returncode == 2, arguments
+        assert wrong.stdout == '' and wrong.stderr != '', arguments
+    nothing = run(program, 'link', '--case', 'nosuch')
+    assert nothing.returncode == 1 and nothing.stdout == ''
+    full = run(program, 'link', '--quick', '--runs', '1', '--peer',
+               'nng-pair0', '--case', 'oneway-64B', '--plot', '/nosuch/x.svg')
+    assert full.returncode == 1 and '/nosuch/x.svg' in full.stderr
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,238 @@
+#include "tests/support/check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/scope.h"
+#include "config/config.h"
+
+static struct problems problems;
+
+#define ID "cluster:\n  id: 000102030405060708090a0b0c0d0e0f\n"
+
+static struct settings *parse(const char *text)
+{
+    struct settings *settings = NULL;
+    CHECK_OK(
+        config_parse(&settings, bytes_of_text(text), "test.yaml", &problems));
+    return settings;
+}
+
+struct urls {
+    char door[SOCKET_URL_BYTES];
+    char bus[SOCKET_URL_BYTES];
+    char link[SOCKET_URL_BYTES]; /* its prefix */
+};
+
+static struct urls urls_of(const struct settings *settings,
+                           uint32_t index,
+                           enum settings_form form)
+{
+    struct urls urls;
+    const struct settings_member *member = &settings->cluster.members[index];
+    settings_door_url(urls.door, settings, member, form);
+    settings_bus_url(urls.bus, settings, member, form);
+    settings_link_prefix(urls.link, settings, member, form);
+    return urls;
+}
+
+static void makes_tcp_addresses(void **state)
+{
+    (void)state;
+    scoped(settings_close) struct settings *settings =
+        parse(ID "  nodes: [{name: a, host: \"::1\"},\n"
+                 "          {name: b, host: b.example, listen: 0.0.0.0}]\n");
+    struct urls urls = urls_of(settings, 0, SETTINGS_ADVERTISED);
+    assert_string_equal(urls.door, "tcp://[::1]:7600");
+    assert_string_equal(urls.bus, "tcp://[::1]:7601");
+    assert_string_equal(urls.link, "tcp://[::1]:");
+    urls = urls_of(settings, 1, SETTINGS_BIND);
+    assert_string_equal(urls.door, "tcp://0.0.0.0:7600");
+    urls = urls_of(settings, 1, SETTINGS_ADVERTISED);
+    assert_string_equal(urls.link, "tcp://b.example:");
+    assert_int_equal(
+        settings_link_first(settings, &settings->cluster.members[0]), 7602);
+    assert_int_equal(
+        settings_link_count(settings, &settings->cluster.members[0]), 768);
+}
+
+static void links_are_as_many_as_ports(void **state)
+{
+    (void)state;
+    scoped(settings_close) struct settings *settings =
+        parse(ID "  nodes: [{name: a, host: h, link_ports: 9000-9003}]\n");
+    assert_int_equal(
+        settings_link_count(settings, &settings->cluster.members[0]), 4);
+}
+
+static void puts_everything_on_one_port_with_ws(void **state)
+{
+    (void)state;
+    scoped(settings_close) struct settings *settings =
+        parse(ID "  transport: ws\n  nodes: [{name: a, host: h, port: 443}]\n");
+    struct urls urls = urls_of(settings, 0, SETTINGS_ADVERTISED);
+    assert_string_equal(urls.door, "ws://h:443/door");
+    assert_string_equal(urls.bus, "ws://h:443/bus");
+    assert_string_equal(urls.link, "ws://h:443/link/");
+}
+
+static void makes_ipc_addresses(void **state)
+{
+    (void)state;
+    scoped(settings_close) struct settings *settings =
+        parse(ID "  transport: ipc\n  ipc_dir: /tmp/t\n  nodes: [{name: a}]\n");
+    struct urls urls = urls_of(settings, 0, SETTINGS_BIND);
+    assert_string_equal(urls.door, "ipc:///tmp/t/a-door.ipc");
+    assert_string_equal(urls.bus, "ipc:///tmp/t/a-bus.ipc");
+    assert_string_equal(urls.link, "ipc:///tmp/t/a-link-");
+}
+
+static void the_longest_host_fits_every_address(void **state)
+{
+    (void)state;
+    char host[SETTINGS_HOST_BYTES];
+    for (size_t i = 0; i < sizeof host - 1; i++) {
+        host[i] = i % 40 == 39 ? '.' : 'h';
+    }
+    host[sizeof host - 2] = 'h';
+    host[sizeof host - 1] = '\0';
+    char text[512];
+    (void)snprintf(text, sizeof text,
+                   ID "  transport: ws\n  nodes: [{name: a, host: %s, port: "
+                      "65535}]\n  limits: {clients_max: 65535}\n",
+                   host);
+    scoped(settings_close) struct settings *settings = parse(text);
+    char url[SOCKET_URL_BYTES];
+    const struct settings_member *member = &settings->cluster.members[0];
+    settings_link_prefix(url, settings, member, SETTINGS_BIND);
+    CHECK(strstr(url, ":65535/link/"));
+    CHECK(strlen(url) + strlen("65790") < SOCKET_URL_BYTES);
+    assert_int_equal(settings_link_count(settings, member), 65791);
+}
+
+static void finds_members_by_name(void **state)
+{
+    (void)state;
+    scoped(settings_close) struct settings *settings =
+        parse(ID "  nodes: [{name: a, host: h1}, {name: b, host: h2}]\n");
+    CHECK(settings_find_member(settings, "b") == &settings->cluster.members[1]);
+    CHECK(!settings_find_member(settings, "c"));
+    CHECK(!settings_find_member(settings, ""));
+    CHECK(!settings_self(settings));
+}
+
+static void closes_nothing_and_twice(void **state)
+{
+    (void)state;
+    struct settings *settings = NULL;
+    settings_close(&settings);
+    settings = parse(ID "  nodes: [{name: a, host: h1}]\n");
+    settings_close(&settings);
+    CHECK(!settings);
+    settings_close(&settings);
+}
+
+/* ---- comparing ---- */
+
+struct seen {
+    char text[1024];
+};
+
+static void on_difference(void *context,
+                          const char *key,
+                          const char *left,
+                          const char *right)
+{
+    struct seen *seen = context;
+    size_t length = strlen(seen->text);
+    (void)snprintf(seen->text + length, sizeof seen->text - length,
+                   "%s %s %s\n", key, left, right);
+}
+
+static bool have_one_digest(const struct settings *left,
+                            const struct settings *right)
+{
+    uint8_t left_digest[SETTINGS_DIGEST_BYTES];
+    uint8_t right_digest[SETTINGS_DIGEST_BYTES];
+    settings_cluster_digest(left_digest, left);
+    settings_cluster_digest(right_digest, right);
+    return memcmp(left_digest, right_digest, sizeof left_digest) == 0;
+}
+
+static void compare(const char *left_text,
+                    const char *right_text,
+                    const char *expected)
+{
+    scoped(settings_close) struct settings *left = parse(left_text);
+    scoped(settings_close) struct settings *right = parse(right_text);
+    struct seen seen = {.text = ""};
+    uint32_t count =
+        settings_cluster_differences(left, right, on_difference, &seen);
+    assert_string_equal(seen.text, expected);
+    CHECK((count == 0) == (*expected == '\0'));
+    CHECK(have_one_digest(left, right) == (count == 0));
+}
+
+#define NODES ID "  nodes: [{name: a, host: h1}, {name: b, host: h2}]\n"
+
+static void the_same_written_differently_is_no_difference(void **state)
+{
+    (void)state;
+    compare(NODES "  timeouts: {election: 500ms}\nnode: {name: a}\n",
+            "seeds: [tcp://h1:7600]\n" NODES
+            "  limits: {rekey_interval: 60m, frame_bytes: 65536}\n",
+            "");
+    compare(NODES "  pools: [{name: p}, {name: q}]\n",
+            NODES "  pools: [{name: q}, {name: p}]\n", "");
+}
+
+static void names_every_key_that_differs(void **state)
+{
+    (void)state;
+    compare(NODES, NODES "  shards: 64\n", "cluster.shards 128 64\n");
+    compare(NODES, NODES "  timeouts: {election: 2s}\n  name: x\n",
+            "cluster.name troupe x\ncluster.timeouts.election 500ms 2s\n");
+    compare(NODES,
+            ID "  nodes: [{name: a, host: h1, zone: z},\n"
+               "          {name: b, host: h2, roles: [voter, shard]}]\n",
+            "cluster.nodes[a].zone  z\n"
+            "cluster.nodes[b].roles [voter, shard, worker, gateway] "
+            "[voter, shard]\n");
+    compare(NODES "  pools: [{name: p, lease: 1m}]\n",
+            NODES "  pools: [{name: p}]\n", "cluster.pools[p].lease 1m 30s\n");
+}
+
+static void names_members_and_pools_that_are_absent(void **state)
+{
+    (void)state;
+    compare(NODES, ID "  nodes: [{name: a, host: h1}, {name: c, host: h2}]\n",
+            "cluster.nodes[b] present absent\n"
+            "cluster.nodes[c] absent present\n");
+    compare(NODES "  pools: [{name: p}]\n", NODES,
+            "cluster.pools[p] present absent\n");
+}
+
+static void the_order_of_members_counts(void **state)
+{
+    (void)state;
+    compare(NODES, ID "  nodes: [{name: b, host: h2}, {name: a, host: h1}]\n",
+            "cluster.nodes one order of names another order of names\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(makes_tcp_addresses),
+        cmocka_unit_test(links_are_as_many_as_ports),
+        cmocka_unit_test(puts_everything_on_one_port_with_ws),
+        cmocka_unit_test(makes_ipc_addresses),
+        cmocka_unit_test(the_longest_host_fits_every_address),
+        cmocka_unit_test(finds_members_by_name),
+        cmocka_unit_test(closes_nothing_and_twice),
+        cmocka_unit_test(the_same_written_differently_is_no_difference),
+        cmocka_unit_test(names_every_key_that_differs),
+        cmocka_unit_test(names_members_and_pools_that_are_absent),
+        cmocka_unit_test(the_order_of_members_counts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,93 @@
+/*
+ * Every allocation of the configuration is made to fail once.
+ *
+ * The linker sends the program's own calls of the allocator here (--wrap);
+ * those within libyaml go their own way.
+ */
+
+#include "tests/support/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/scope.h"
+#include "config/config.h"
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+char *__real_strdup(const char *text);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+char *__wrap_strdup(const char *text);
+
+/* Allocations until the one that fails; 0: none does. */
+static uint32_t countdown;
+
+static bool fails_now(void)
+{
+    return countdown > 0 && --countdown == 0;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return fails_now() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return fails_now() ? NULL : __real_calloc(count, size);
+}
+
+char *__wrap_strdup(const char *text)
+{
+    return fails_now() ? NULL : __real_strdup(text);
+}
+
+static struct problems problems;
+
+/* How many allocations there are before it succeeds or ends as `wanted`. */
+static uint32_t sweep(const char *text, enum err wanted)
+{
+    uint32_t passes = 0;
+    enum err err = ERR_MEMORY;
+    while (err == ERR_MEMORY) {
+        scoped(settings_close) struct settings *settings = NULL;
+        countdown = ++passes;
+        err = config_parse(&settings, bytes_of_text(text), "x", &problems);
+        bool was_reached = countdown == 0;
+        countdown = 0;
+        CHECK((settings != NULL) == (err == ERR_NONE));
+        CHECK(was_reached == (err == ERR_MEMORY));
+    }
+    CHECK_ERR(err, wanted);
+    return passes - 1;
+}
+
+static void a_good_file_survives_any_one_failure(void **state)
+{
+    (void)state;
+    uint32_t count = sweep("cluster:\n"
+                           "  id: 000102030405060708090a0b0c0d0e0f\n"
+                           "  nodes: [{name: a, host: h}]\n"
+                           "  pools: [{name: p}]\n"
+                           "seeds: [tcp://h:1]\n",
+                           ERR_NONE);
+    /* 12 nodes with 8 keys and 5 texts, the settings and their 3 arrays. */
+    assert_int_equal(count, 12 + 8 + 5 + 1 + 3);
+}
+
+static void a_wrong_file_survives_any_one_failure(void **state)
+{
+    (void)state;
+    uint32_t count = sweep("a: &x [1]\na: {b: [*x]}\nc: \"d\"\n", ERR_INVALID);
+    CHECK(count > 10);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_good_file_survives_any_one_failure),
+        cmocka_unit_test(a_wrong_file_survives_any_one_failure),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

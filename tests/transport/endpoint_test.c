@@ -1,0 +1,842 @@
+#include "tests/support/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/scope.h"
+#include "tests/sim/world.h"
+#include "tests/support/test_identity.h"
+#include "transport/endpoint.h"
+
+#define NS_PER_MS UINT64_C(1000000)
+#define DAY 86400 /* seconds */
+#define NODE_COUNT 3
+#define CHANNEL 1
+
+/* One process: a machine of the world with an endpoint. */
+struct node {
+    uint32_t machine;
+    const struct identity *identity;
+    struct endpoint *endpoint;
+    char door[32], bus[32], pair[32];
+
+    /* What came. */
+    uint32_t changes[PEER_GONE + 1];
+    uint32_t message_count;
+    uint32_t number_next; /* of messages, in order */
+    uint32_t undelivered_count;
+    uint32_t digest_count;
+    char digest_from[CERTIFICATE_NAME_BYTES];
+};
+
+struct fixture {
+    struct world *world;
+    struct test_authority authority;
+    struct trust *trust;
+    struct node nodes[NODE_COUNT];
+    struct version_range versions[NODE_COUNT];
+    uint32_t peer_count_max;
+    uint32_t sent; /* numbers given to messages */
+};
+
+static void on_change(void *context, struct peer *peer, enum peer_change change)
+{
+    struct node *node = context;
+    (void)peer;
+    node->changes[change]++;
+}
+
+static void on_undelivered(void *context,
+                           struct peer *peer,
+                           uint8_t channel,
+                           struct bytes message,
+                           bool may_have_arrived)
+{
+    struct node *node = context;
+    (void)peer;
+    (void)message;
+    (void)may_have_arrived;
+    CHECK(channel == CHANNEL);
+    node->undelivered_count++;
+}
+
+static void on_digest(void *context, const char *from, struct bytes digest)
+{
+    struct node *node = context;
+    CHECK(bytes_are_equal(digest, bytes_of_text("digest")));
+    node->digest_count++;
+    memcpy(node->digest_from, from, strlen(from) + 1);
+}
+
+static void on_message(void *context, struct peer *peer, struct bytes message)
+{
+    struct node *node = context;
+    (void)peer;
+    assert_true(message.length == 4);
+    uint32_t number = get_u32(message.data);
+    assert_true(number >= node->number_next);
+    node->number_next = number + 1;
+    node->message_count++;
+}
+
+static struct endpoint_config config_of(struct fixture *fixture,
+                                        struct node *node)
+{
+    struct world *world = fixture->world;
+    struct endpoint_config config = {
+        .network = world_network(world, node->machine),
+        .clock = world_clock(world, node->machine),
+        .entropy = world_entropy(world, node->machine),
+        .identity = node->identity,
+        .trust = fixture->trust,
+        .addresses = {.door = node->door,
+                      .bus = node->bus,
+                      .pair_bind = node->pair,
+                      .pair_advertise = node->pair,
+                      .pair_count = 10},
+        .events = {.context = node,
+                   .on_change = on_change,
+                   .on_undelivered = on_undelivered,
+                   .on_digest = on_digest},
+        .bus_key_maker = "n0",
+    };
+    endpoint_config_defaults(&config);
+    config.versions = fixture->versions[node->machine];
+    config.clock_skew_ms_max = 1000;
+    config.client_keep_ms = 20000;
+    config.peer_count_max = fixture->peer_count_max;
+    return config;
+}
+
+static void power_on(struct fixture *fixture, struct node *node)
+{
+    world_power_on(fixture->world, node->machine);
+    struct endpoint_config config = config_of(fixture, node);
+    config.reactor = world_reactor_open(fixture->world, node->machine);
+    config.door_reactor = world_reactor_open(fixture->world, node->machine);
+    CHECK_OK(endpoint_open(&node->endpoint, &config, NULL));
+    endpoint_channel_set(node->endpoint, CHANNEL, on_message, node);
+    world_poke(fixture->world, node->machine);
+}
+
+static void power_off(struct fixture *fixture, struct node *node)
+{
+    if (node->endpoint) {
+        world_crash(fixture->world, node->machine);
+        endpoint_close(&node->endpoint);
+        world_power_off(fixture->world, node->machine);
+    }
+}
+
+static int set_up(void **state)
+{
+    static struct fixture fixture;
+    fixture = (struct fixture){.peer_count_max = 10};
+    fixture.world =
+        world_open(&(struct world_config){.seed = 3,
+                                          .machine_count = NODE_COUNT,
+                                          .latency_us_min = 50,
+                                          .latency_us_max = 500});
+    test_authority_init(&fixture.authority, 4,
+                        clock_wall_ms(world_clock(fixture.world, 0)));
+    fixture.trust = test_trust_make(&fixture.authority);
+    for (uint32_t i = 0; i < NODE_COUNT; i++) {
+        struct node *node = &fixture.nodes[i];
+        char name[8];
+        (void)snprintf(name, sizeof name, "n%u", i);
+        fixture.authority.next_serial = 100 + i;
+        *node = (struct node){
+            .machine = i,
+            .identity = test_identity_make(&fixture.authority, name, NULL)};
+        (void)snprintf(node->door, sizeof node->door, "sim://%u/door", i);
+        (void)snprintf(node->bus, sizeof node->bus, "sim://%u/bus", i);
+        (void)snprintf(node->pair, sizeof node->pair, "sim://%u/pair/", i);
+    }
+    *state = &fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    for (uint32_t i = 0; i < NODE_COUNT; i++) {
+        power_off(fixture, &fixture->nodes[i]);
+        identity_unref(&fixture->nodes[i].identity);
+    }
+    world_close(&fixture->world);
+    trust_unref(&fixture->trust);
+    return 0;
+}
+
+static void run_ms(struct fixture *fixture, uint64_t ms)
+{
+    world_run_until(fixture->world,
+                    world_now_ns(fixture->world) + ms * NS_PER_MS);
+}
+
+/* `node` gets to know the node whose name and addresses are `other`'s. */
+static struct peer *know(struct fixture *fixture,
+                         struct node *node,
+                         const struct node *other,
+                         const char *name)
+{
+    struct peer *peer = NULL;
+    struct peer_address address = {
+        .name = name, .door = other->door, .bus = other->bus};
+    CHECK_OK(endpoint_peer_add(node->endpoint, &address, &peer));
+    world_poke(fixture->world, node->machine);
+    return peer;
+}
+
+/* The first two nodes on, and linked. */
+static void link_two(struct fixture *fixture)
+{
+    struct node *n0 = &fixture->nodes[0];
+    struct node *n1 = &fixture->nodes[1];
+    power_on(fixture, n0);
+    power_on(fixture, n1);
+    (void)know(fixture, n0, n1, "n1");
+    (void)know(fixture, n1, n0, "n0");
+    run_ms(fixture, 200);
+    CHECK(n0->changes[PEER_UP] == 1 && n1->changes[PEER_UP] == 1);
+    CHECK(n0->changes[PEER_BEGUN] == 1 && n1->changes[PEER_BEGUN] == 1);
+}
+
+static struct peer *peer_of(struct node *node, const char *name)
+{
+    return endpoint_peer_find(node->endpoint, ROLE_NODE, name);
+}
+
+static enum err send_number(struct fixture *fixture,
+                            struct node *node,
+                            struct peer *peer)
+{
+    uint8_t raw[4];
+    put_u32(raw, fixture->sent);
+    enum err err =
+        peer_send(peer, LANE_DATA, CHANNEL, bytes_of(raw, sizeof raw));
+    fixture->sent += err == ERR_NONE;
+    world_poke(fixture->world, node->machine);
+    return err;
+}
+
+/* Use another certificate at the next power_on(). */
+static void use_identity(struct fixture *fixture,
+                         struct node *node,
+                         const char *name,
+                         const struct test_identity_options *options)
+{
+    identity_unref(&node->identity);
+    node->identity = test_identity_make(&fixture->authority, name, options);
+}
+
+/* ---- the ordinary course ---- */
+
+static void two_nodes_link_and_exchange_messages(void **state)
+{
+    struct fixture *fixture = *state;
+    link_two(fixture);
+    struct node *n0 = &fixture->nodes[0];
+    struct node *n1 = &fixture->nodes[1];
+    CHECK(peer_is_up(peer_of(n0, "n1")) && peer_is_up(peer_of(n1, "n0")));
+    CHECK(peer_incarnation(peer_of(n0, "n1")) ==
+          endpoint_incarnation(n1->endpoint));
+    CHECK(peer_certificate(peer_of(n1, "n0"))->serial == 100);
+    for (int i = 0; i < 100; i++) {
+        CHECK_OK(send_number(fixture, n0, peer_of(n0, "n1")));
+    }
+    run_ms(fixture, 100);
+    CHECK(n1->message_count == 100);
+    CHECK_OK(send_number(fixture, n1, peer_of(n1, "n0")));
+    run_ms(fixture, 100);
+    CHECK(n0->message_count == 1);
+}
+
+static void knows_a_peer_once_and_never_itself(void **state)
+{
+    struct fixture *fixture = *state;
+    link_two(fixture);
+    struct endpoint *endpoint = fixture->nodes[0].endpoint;
+    struct peer_address address = {.name = "n1", .door = "sim://1/door"};
+    CHECK_ERR(endpoint_peer_add(endpoint, &address, NULL), ERR_EXISTS);
+    address.name = "n0";
+    CHECK_ERR(endpoint_peer_add(endpoint, &address, NULL), ERR_INVALID);
+    address.name = "Not A Name";
+    CHECK_ERR(endpoint_peer_add(endpoint, &address, NULL), ERR_INVALID);
+}
+
+static void knows_no_more_peers_than_allowed(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->peer_count_max = 1;
+    link_two(fixture);
+    struct node *n2 = &fixture->nodes[2];
+    struct peer_address address = {.name = "n2", .door = n2->door};
+    CHECK_ERR(endpoint_peer_add(fixture->nodes[0].endpoint, &address, NULL),
+              ERR_FULL);
+    /* A visitor is refused, and those who are in stay in. */
+    struct test_identity_options client = {.role = ROLE_CLIENT};
+    use_identity(fixture, n2, "client", &client);
+    power_on(fixture, n2);
+    (void)know(fixture, n2, &fixture->nodes[0], "n0");
+    run_ms(fixture, 3000);
+    CHECK(n2->changes[PEER_UP] == 0);
+    CHECK(fixture->nodes[0].changes[PEER_DOWN] == 0);
+    CHECK(peer_is_up(peer_of(&fixture->nodes[0], "n1")));
+    CHECK(atomic_load(
+              &endpoint_door_stats(fixture->nodes[0].endpoint)->refused_count) >
+          0);
+}
+
+static void a_digest_reaches_the_others_over_the_bus(void **state)
+{
+    struct fixture *fixture = *state;
+    link_two(fixture);
+    run_ms(fixture, 500);
+    struct node *n0 = &fixture->nodes[0];
+    struct node *n1 = &fixture->nodes[1];
+    CHECK_OK(endpoint_publish(n1->endpoint, bytes_of_text("digest")));
+    CHECK_OK(endpoint_publish(n0->endpoint, bytes_of_text("digest")));
+    run_ms(fixture, 100);
+    CHECK(n0->digest_count == 1 && n1->digest_count == 1);
+    assert_string_equal(n0->digest_from, "n1");
+    assert_string_equal(n1->digest_from, "n0");
+}
+
+static void messages_of_an_unused_channel_do_no_harm(void **state)
+{
+    struct fixture *fixture = *state;
+    link_two(fixture);
+    struct node *n0 = &fixture->nodes[0];
+    CHECK_OK(peer_send(peer_of(n0, "n1"), LANE_DATA, 40, bytes_of_text("?")));
+    CHECK_OK(send_number(fixture, n0, peer_of(n0, "n1")));
+    run_ms(fixture, 100);
+    CHECK(fixture->nodes[1].message_count == 1);
+    CHECK(fixture->nodes[1].changes[PEER_DOWN] == 0);
+}
+
+/* A bus key from somebody who does not make it is ignored. */
+static void only_the_maker_of_the_bus_key_is_believed(void **state)
+{
+    struct fixture *fixture = *state;
+    link_two(fixture);
+    run_ms(fixture, 500);
+    struct node *n0 = &fixture->nodes[0];
+    struct node *n1 = &fixture->nodes[1];
+    uint8_t forged[1 + 4 + SEAL_KEY_BYTES] = {1, 0xff, 0xff, 0xff, 0xff};
+    CHECK_OK(peer_send(peer_of(n1, "n0"), LANE_CONTROL, CHANNEL_TRANSPORT,
+                       bytes_of(forged, sizeof forged)));
+    world_poke(fixture->world, n1->machine);
+    run_ms(fixture, 100);
+    CHECK_OK(endpoint_publish(n0->endpoint, bytes_of_text("digest")));
+    run_ms(fixture, 100);
+    CHECK(n1->digest_count == 1);
+    /* And what is malformed, even from the maker. */
+    CHECK_OK(peer_send(peer_of(n0, "n1"), LANE_CONTROL, CHANNEL_TRANSPORT,
+                       bytes_of(forged, 20)));
+    CHECK_OK(peer_send(peer_of(n0, "n1"), LANE_CONTROL, CHANNEL_TRANSPORT,
+                       (struct bytes){0}));
+    world_poke(fixture->world, n0->machine);
+    run_ms(fixture, 100);
+    CHECK_OK(endpoint_publish(n0->endpoint, bytes_of_text("digest")));
+    run_ms(fixture, 100);
+    CHECK(n1->digest_count == 2);
+}
+
+static void a_silent_peer_is_told_of_and_cut_off(void **state)
+{
+    struct fixture *fixture = *state;
+    link_two(fixture);
+    world_pause(fixture->world, 1, true);
+    run_ms(fixture, 2400);
+    CHECK(fixture->nodes[0].changes[PEER_SILENT] == 0);
+    run_ms(fixture, 1200);
+    CHECK(fixture->nodes[0].changes[PEER_SILENT] == 1);
+    CHECK(fixture->nodes[0].changes[PEER_DOWN] == 1);
+    CHECK_OK(send_number(fixture, &fixture->nodes[0],
+                         peer_of(&fixture->nodes[0], "n1")));
+    world_pause(fixture->world, 1, false);
+    run_ms(fixture, 5000);
+    CHECK(fixture->nodes[0].changes[PEER_UP] == 2);
+    CHECK(fixture->nodes[0].changes[PEER_BEGUN] == 1); /* the same session */
+    CHECK(fixture->nodes[1].message_count == 1);
+}
+
+static void a_cut_connection_loses_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    link_two(fixture);
+    struct node *n0 = &fixture->nodes[0];
+    for (int i = 0; i < 100; i++) {
+        CHECK_OK(send_number(fixture, n0, peer_of(n0, "n1")));
+        run_ms(fixture, 7);
+        if (i % 10 == 5) {
+            world_cut(fixture->world, (struct world_pair){0, 1});
+        }
+    }
+    run_ms(fixture, 3000);
+    CHECK(fixture->nodes[1].message_count == 100);
+    CHECK(fixture->nodes[1].changes[PEER_BEGUN] == 1);
+    CHECK(n0->changes[PEER_DOWN] >= 5);
+    CHECK(n0->undelivered_count == 0);
+}
+
+static void what_a_dead_process_did_not_take_is_handed_back(void **state)
+{
+    struct fixture *fixture = *state;
+    link_two(fixture);
+    struct node *n0 = &fixture->nodes[0];
+    power_off(fixture, &fixture->nodes[1]);
+    run_ms(fixture, 50);
+    for (int i = 0; i < 30; i++) {
+        CHECK_OK(send_number(fixture, n0, peer_of(n0, "n1")));
+    }
+    power_on(fixture, &fixture->nodes[1]);
+    (void)know(fixture, &fixture->nodes[1], n0, "n0");
+    run_ms(fixture, 5000);
+    CHECK(n0->changes[PEER_BEGUN] == 2);
+    CHECK(n0->undelivered_count == 30);
+    CHECK(fixture->nodes[1].message_count == 0);
+    CHECK_OK(send_number(fixture, n0, peer_of(n0, "n1")));
+    run_ms(fixture, 100);
+    CHECK(fixture->nodes[1].message_count == 1);
+}
+
+/* ---- two of one name ---- */
+
+/*
+ * The third machine runs another process under the name of the first, with
+ * another certificate, and knocks at the second.
+ */
+static struct node *start_double(struct fixture *fixture, uint64_t serial)
+{
+    struct node *twin = &fixture->nodes[2];
+    struct test_identity_options options = {.serial = serial};
+    use_identity(fixture, twin, "n0", &options);
+    power_on(fixture, twin);
+    (void)know(fixture, twin, &fixture->nodes[1], "n1");
+    return twin;
+}
+
+static void an_older_certificate_is_refused_while_a_newer_lives(void **state)
+{
+    struct fixture *fixture = *state;
+    link_two(fixture);
+    uint64_t incarnation = endpoint_incarnation(fixture->nodes[0].endpoint);
+    struct node *twin = start_double(fixture, 50);
+    run_ms(fixture, 10000);
+    struct peer *peer = peer_of(&fixture->nodes[1], "n0");
+    CHECK(peer_incarnation(peer) == incarnation);
+    CHECK(twin->changes[PEER_UP] == 0);
+    CHECK(fixture->nodes[1].changes[PEER_DOWN] == 0);
+    CHECK(fixture->nodes[0].changes[PEER_DOWN] == 0);
+}
+
+static void a_newer_certificate_takes_the_name_over(void **state)
+{
+    struct fixture *fixture = *state;
+    link_two(fixture);
+    struct node *twin = start_double(fixture, 500);
+    run_ms(fixture, 10000);
+    struct peer *peer = peer_of(&fixture->nodes[1], "n0");
+    CHECK(peer_incarnation(peer) == endpoint_incarnation(twin->endpoint));
+    CHECK(peer_certificate(peer)->serial == 500);
+    CHECK(peer_is_up(peer));
+    CHECK(fixture->nodes[1].changes[PEER_BEGUN] == 2);
+    CHECK(!peer_is_up(peer_of(&fixture->nodes[0], "n1")));
+    CHECK_OK(send_number(fixture, &fixture->nodes[1], peer));
+    run_ms(fixture, 1000);
+    CHECK(twin->message_count == 1);
+    CHECK(fixture->nodes[0].message_count == 0);
+}
+
+static void with_one_certificate_the_later_process_wins(void **state)
+{
+    struct fixture *fixture = *state;
+    link_two(fixture);
+    run_ms(fixture, 1000);
+    struct node *twin = &fixture->nodes[2];
+    identity_unref(&twin->identity);
+    twin->identity = identity_ref(fixture->nodes[0].identity);
+    power_on(fixture, twin);
+    (void)know(fixture, twin, &fixture->nodes[1], "n1");
+    run_ms(fixture, 10000);
+    struct peer *peer = peer_of(&fixture->nodes[1], "n0");
+    CHECK(peer_incarnation(peer) == endpoint_incarnation(twin->endpoint));
+    CHECK(peer_is_up(peer));
+    /* They do not take it from each other again and again. */
+    CHECK(fixture->nodes[1].changes[PEER_BEGUN] == 2);
+}
+
+static void an_earlier_process_wins_only_when_the_later_is_silent(void **state)
+{
+    struct fixture *fixture = *state;
+    link_two(fixture);
+    struct node *twin = &fixture->nodes[2];
+    identity_unref(&twin->identity);
+    twin->identity = identity_ref(fixture->nodes[0].identity);
+    world_skew(fixture->world, 2, -60 * 60 * 1000); /* seems to be earlier */
+    power_on(fixture, twin);
+    (void)know(fixture, twin, &fixture->nodes[1], "n1");
+    run_ms(fixture, 5000);
+    struct peer *peer = peer_of(&fixture->nodes[1], "n0");
+    CHECK(peer_incarnation(peer) ==
+          endpoint_incarnation(fixture->nodes[0].endpoint));
+    CHECK(fixture->nodes[1].changes[PEER_DOWN] == 0);
+    power_off(fixture, &fixture->nodes[0]);
+    run_ms(fixture, 10000);
+    CHECK(peer_incarnation(peer) == endpoint_incarnation(twin->endpoint));
+    CHECK(peer_is_up(peer));
+}
+
+static void who_knocks_refuses_an_older_certificate_too(void **state)
+{
+    struct fixture *fixture = *state;
+    link_two(fixture);
+    struct node *n1 = &fixture->nodes[1];
+    power_off(fixture, n1);
+    struct test_identity_options older = {.serial = 60};
+    use_identity(fixture, n1, "n1", &older);
+    power_on(fixture, n1);
+    (void)know(fixture, n1, &fixture->nodes[0], "n0");
+    run_ms(fixture, 10000);
+    CHECK(fixture->nodes[0].changes[PEER_UP] == 1);
+    CHECK(fixture->nodes[0].changes[PEER_BEGUN] == 1);
+    power_off(fixture, n1);
+    struct test_identity_options newer = {.serial = 600};
+    use_identity(fixture, n1, "n1", &newer);
+    power_on(fixture, n1);
+    (void)know(fixture, n1, &fixture->nodes[0], "n0");
+    run_ms(fixture, 10000);
+    CHECK(fixture->nodes[0].changes[PEER_UP] == 2);
+    CHECK(peer_certificate(peer_of(&fixture->nodes[0], "n1"))->serial == 600);
+}
+
+static void nobody_may_come_under_our_own_name(void **state)
+{
+    struct fixture *fixture = *state;
+    link_two(fixture);
+    struct node *twin = &fixture->nodes[2];
+    struct test_identity_options newer = {.serial = 900};
+    use_identity(fixture, twin, "n1", &newer);
+    power_on(fixture, twin);
+    struct peer_address address = {.name = "n2", .door = "sim://1/door"};
+    CHECK_OK(endpoint_peer_add(twin->endpoint, &address, NULL));
+    world_poke(fixture->world, 2);
+    run_ms(fixture, 5000);
+    CHECK(twin->changes[PEER_UP] == 0);
+    CHECK(fixture->nodes[1].changes[PEER_BEGUN] == 1);
+}
+
+/* ---- trust ---- */
+
+/* As from a file that `authority` has signed. */
+static struct trust *signed_trust(const struct test_authority *authority,
+                                  uint64_t revoked)
+{
+    struct trust_facts facts = {.version = 2,
+                                .authority_count = 1,
+                                .revoked = &revoked,
+                                .revoked_count = 1};
+    memcpy(facts.cluster_id, authority->cluster_id, CLUSTER_ID_BYTES);
+    memcpy(facts.authorities[0], authority->key, sizeof authority->key);
+    const uint8_t *signer = authority->secret;
+    char *text = NULL;
+    CHECK_OK(trust_encode(&text, &facts, &signer, 1));
+    struct trust *trust = NULL;
+    struct err_detail why = {{0}};
+    CHECK_OK(trust_decode(&trust, bytes_of_text(text), &why));
+    free(text);
+    return trust;
+}
+
+static struct trust *trust_revoking(struct fixture *fixture,
+                                    const struct node *node)
+{
+    return signed_trust(&fixture->authority,
+                        node->identity->certificate.serial);
+}
+
+static void a_revoked_link_is_cut_at_once_and_stays_cut(void **state)
+{
+    struct fixture *fixture = *state;
+    for (uint32_t i = 0; i < 2; i++) { /* the one that listens, and the other */
+        link_two(fixture);
+        struct node *node = &fixture->nodes[1 - i];
+        struct node *other = &fixture->nodes[i];
+        scoped(trust_unref) struct trust *trust =
+            trust_revoking(fixture, other);
+        CHECK_OK(endpoint_trust_set(node->endpoint, trust, NULL));
+        CHECK(node->changes[PEER_CUT] == 1);
+        CHECK(node->changes[PEER_DOWN] == 1);
+        run_ms(fixture, 20000);
+        CHECK(node->changes[PEER_UP] == 1);
+        CHECK(other->changes[PEER_UP] == 1);
+        CHECK(other->changes[PEER_DOWN] == 1);
+        tear_down(state);
+        set_up(state);
+        fixture = *state;
+    }
+}
+
+static void a_cut_peer_comes_back_with_a_new_certificate(void **state)
+{
+    struct fixture *fixture = *state;
+    link_two(fixture);
+    struct node *n0 = &fixture->nodes[0];
+    struct node *n1 = &fixture->nodes[1];
+    scoped(trust_unref) struct trust *trust = trust_revoking(fixture, n0);
+    CHECK_OK(endpoint_trust_set(n1->endpoint, trust, NULL));
+    run_ms(fixture, 3000);
+    scoped(identity_unref) const struct identity *renewed =
+        test_identity_make(&fixture->authority, "n0", NULL);
+    CHECK_OK(endpoint_identity_set(n0->endpoint, renewed));
+    run_ms(fixture, 5000);
+    CHECK(n0->changes[PEER_UP] == 2 && n1->changes[PEER_UP] == 2);
+    CHECK(peer_is_up(peer_of(n1, "n0")));
+}
+
+/* Between the door's grant and the first frame there is no session yet. */
+static void a_grant_is_void_when_its_certificate_is_revoked(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *n0 = &fixture->nodes[0];
+    struct node *n1 = &fixture->nodes[1];
+    power_on(fixture, n0);
+    power_on(fixture, n1);
+    (void)know(fixture, n1, n0, "n0");
+    (void)know(fixture, n0, n1, "n1");
+    const struct door_stats *stats = endpoint_door_stats(n1->endpoint);
+    while (atomic_load(&stats->admitted_count) == 0) {
+        world_run_until(fixture->world, world_now_ns(fixture->world) + 20000);
+    }
+    /* Let the grant be decided, but not the connection be made. */
+    world_run_until(fixture->world, world_now_ns(fixture->world) + 60000);
+    CHECK(n1->changes[PEER_BEGUN] == 0);
+    scoped(trust_unref) struct trust *trust = trust_revoking(fixture, n0);
+    CHECK_OK(endpoint_trust_set(n1->endpoint, trust, NULL));
+    run_ms(fixture, 5000);
+    CHECK(n1->changes[PEER_BEGUN] == 0);
+    CHECK(n1->changes[PEER_UP] == 0);
+}
+
+static void an_older_or_foreign_trust_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    link_two(fixture);
+    struct node *n0 = &fixture->nodes[0];
+    scoped(trust_unref) struct trust *newer =
+        signed_trust(&fixture->authority, 9999);
+    CHECK_OK(endpoint_trust_set(n0->endpoint, newer, NULL));
+    CHECK_ERR(endpoint_trust_set(n0->endpoint, fixture->trust, NULL),
+              ERR_SUPERSEDED);
+    struct test_authority stranger;
+    test_authority_init(&stranger, 99, fixture->authority.now * 1000);
+    scoped(trust_unref) struct trust *foreign = signed_trust(&stranger, 9999);
+    CHECK_ERR(endpoint_trust_set(n0->endpoint, foreign, NULL),
+              ERR_OTHER_CLUSTER);
+    run_ms(fixture, 100);
+    CHECK(n0->changes[PEER_CUT] == 0 && n0->changes[PEER_DOWN] == 0);
+}
+
+static void a_link_is_cut_when_its_certificate_expires(void **state)
+{
+    struct fixture *fixture = *state;
+    struct test_identity_options soon = {.not_after =
+                                             fixture->authority.now + 30};
+    use_identity(fixture, &fixture->nodes[0], "n0", &soon);
+    link_two(fixture);
+    struct node *n1 = &fixture->nodes[1];
+    run_ms(fixture, 29000);
+    CHECK(n1->changes[PEER_CUT] == 0 && peer_is_up(peer_of(n1, "n0")));
+    run_ms(fixture, 15000);
+    CHECK(n1->changes[PEER_CUT] == 1);
+    CHECK(!peer_is_up(peer_of(n1, "n0")));
+    run_ms(fixture, 20000);
+    CHECK(n1->changes[PEER_UP] == 1);
+}
+
+/* ---- renewal ---- */
+
+static void an_identity_is_renewed_without_a_stop(void **state)
+{
+    struct fixture *fixture = *state;
+    link_two(fixture);
+    struct node *n0 = &fixture->nodes[0];
+    struct node *n1 = &fixture->nodes[1];
+    scoped(identity_unref) const struct identity *renewed =
+        test_identity_make(&fixture->authority, "n0", NULL);
+    for (int i = 0; i < 100; i++) {
+        if (i == 50) {
+            CHECK_OK(endpoint_identity_set(n0->endpoint, renewed));
+        }
+        CHECK_OK(send_number(fixture, n0, peer_of(n0, "n1")));
+        run_ms(fixture, 10);
+    }
+    run_ms(fixture, 1000);
+    CHECK(n1->message_count == 100);
+    CHECK(n1->changes[PEER_DOWN] == 0 && n1->changes[PEER_BEGUN] == 1);
+    CHECK(peer_certificate(peer_of(n1, "n0"))->serial ==
+          renewed->certificate.serial);
+}
+
+static void the_listening_sides_renewal_is_seen_in_time(void **state)
+{
+    struct fixture *fixture = *state;
+    struct test_identity_options soon = {.not_after =
+                                             fixture->authority.now + 600};
+    use_identity(fixture, &fixture->nodes[1], "n1", &soon);
+    link_two(fixture);
+    struct node *n0 = &fixture->nodes[0];
+    struct node *n1 = &fixture->nodes[1];
+    run_ms(fixture, 100 * 1000);
+    scoped(identity_unref) const struct identity *renewed =
+        test_identity_make(&fixture->authority, "n1", NULL);
+    CHECK_OK(endpoint_identity_set(n1->endpoint, renewed));
+    run_ms(fixture, 800 * 1000); /* beyond the end of the first */
+    CHECK(peer_certificate(peer_of(n0, "n1"))->serial ==
+          renewed->certificate.serial);
+    CHECK(n0->changes[PEER_CUT] == 0 && n0->changes[PEER_DOWN] == 0);
+    CHECK(peer_is_up(peer_of(n0, "n1")));
+}
+
+static void an_identity_of_another_name_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    link_two(fixture);
+    scoped(identity_unref) const struct identity *other =
+        test_identity_make(&fixture->authority, "other", NULL);
+    CHECK_ERR(endpoint_identity_set(fixture->nodes[0].endpoint, other),
+              ERR_INVALID);
+    struct test_identity_options client = {.role = ROLE_CLIENT};
+    scoped(identity_unref) const struct identity *demoted =
+        test_identity_make(&fixture->authority, "n0", &client);
+    CHECK_ERR(endpoint_identity_set(fixture->nodes[0].endpoint, demoted),
+              ERR_INVALID);
+}
+
+/* ---- clients ---- */
+
+static void a_client_that_stays_away_is_forgotten(void **state)
+{
+    struct fixture *fixture = *state;
+    link_two(fixture);
+    struct node *n0 = &fixture->nodes[0];
+    struct node *client = &fixture->nodes[2];
+    struct test_identity_options options = {.role = ROLE_CLIENT};
+    use_identity(fixture, client, "client", &options);
+    power_on(fixture, client);
+    (void)know(fixture, client, n0, "n0");
+    run_ms(fixture, 500);
+    CHECK(client->changes[PEER_UP] == 1);
+    struct peer *peer = endpoint_peer_find(n0->endpoint, ROLE_CLIENT, "client");
+    CHECK(peer && peer_is_up(peer) && peer_role(peer) == ROLE_CLIENT);
+    CHECK_OK(send_number(fixture, n0, peer));
+    run_ms(fixture, 100);
+    CHECK(client->message_count == 1);
+    power_off(fixture, client);
+    run_ms(fixture, 15000); /* client_keep_ms is 20 s */
+    CHECK(n0->changes[PEER_GONE] == 0);
+    CHECK_OK(send_number(fixture, n0, peer));
+    run_ms(fixture, 20000);
+    CHECK(n0->changes[PEER_GONE] == 1);
+    CHECK(n0->undelivered_count == 1);
+    CHECK(!endpoint_peer_find(n0->endpoint, ROLE_CLIENT, "client"));
+    CHECK(peer_is_up(peer_of(n0, "n1"))); /* a node is never forgotten */
+}
+
+static void a_client_may_have_the_name_of_a_node(void **state)
+{
+    struct fixture *fixture = *state;
+    link_two(fixture);
+    struct node *client = &fixture->nodes[2];
+    struct test_identity_options options = {.role = ROLE_OPERATOR,
+                                            .serial = 5000};
+    use_identity(fixture, client, "n1", &options);
+    power_on(fixture, client);
+    (void)know(fixture, client, &fixture->nodes[0], "n0");
+    run_ms(fixture, 500);
+    CHECK(client->changes[PEER_UP] == 1);
+    CHECK(peer_is_up(peer_of(&fixture->nodes[0], "n1")));
+    CHECK(fixture->nodes[0].changes[PEER_DOWN] == 0);
+}
+
+/* ---- versions ---- */
+
+static void an_upgraded_peer_is_met_with_its_new_version(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->versions[0] = (struct version_range){1, 2};
+    fixture->versions[1] = (struct version_range){1, 1};
+    link_two(fixture);
+    struct node *n0 = &fixture->nodes[0];
+    struct node *n1 = &fixture->nodes[1];
+    power_off(fixture, n1);
+    fixture->versions[1] = (struct version_range){1, 2};
+    power_on(fixture, n1); /* at once: nobody has timed out */
+    (void)know(fixture, n1, n0, "n0");
+    run_ms(fixture, 4000);
+    CHECK(n0->changes[PEER_UP] == 2);
+    CHECK_OK(send_number(fixture, n0, peer_of(n0, "n1")));
+    run_ms(fixture, 100);
+    CHECK(n1->message_count == 1);
+}
+
+static void releases_too_far_apart_do_not_link(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->versions[0] = (struct version_range){3, 4};
+    fixture->versions[1] = (struct version_range){1, 2};
+    power_on(fixture, &fixture->nodes[0]);
+    power_on(fixture, &fixture->nodes[1]);
+    (void)know(fixture, &fixture->nodes[0], &fixture->nodes[1], "n1");
+    (void)know(fixture, &fixture->nodes[1], &fixture->nodes[0], "n0");
+    run_ms(fixture, 5000);
+    CHECK(fixture->nodes[0].changes[PEER_UP] == 0);
+    CHECK(fixture->nodes[1].changes[PEER_UP] == 0);
+    /* It goes on trying, but less and less often. */
+    uint64_t refused = atomic_load(
+        &endpoint_door_stats(fixture->nodes[1].endpoint)->refused_count);
+    CHECK(refused >= 2 && refused < 50);
+}
+
+static int set_up_group(void **state)
+{
+    (void)state;
+    return identity_library_init() ? -1 : 0;
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(two_nodes_link_and_exchange_messages),
+        TEST(knows_a_peer_once_and_never_itself),
+        TEST(knows_no_more_peers_than_allowed),
+        TEST(a_digest_reaches_the_others_over_the_bus),
+        TEST(messages_of_an_unused_channel_do_no_harm),
+        TEST(only_the_maker_of_the_bus_key_is_believed),
+        TEST(a_silent_peer_is_told_of_and_cut_off),
+        TEST(a_cut_connection_loses_nothing),
+        TEST(what_a_dead_process_did_not_take_is_handed_back),
+        TEST(an_older_certificate_is_refused_while_a_newer_lives),
+        TEST(a_newer_certificate_takes_the_name_over),
+        TEST(with_one_certificate_the_later_process_wins),
+        TEST(an_earlier_process_wins_only_when_the_later_is_silent),
+        TEST(who_knocks_refuses_an_older_certificate_too),
+        TEST(nobody_may_come_under_our_own_name),
+        TEST(a_revoked_link_is_cut_at_once_and_stays_cut),
+        TEST(a_cut_peer_comes_back_with_a_new_certificate),
+        TEST(a_grant_is_void_when_its_certificate_is_revoked),
+        TEST(an_older_or_foreign_trust_is_refused),
+        TEST(a_link_is_cut_when_its_certificate_expires),
+        TEST(an_identity_is_renewed_without_a_stop),
+        TEST(the_listening_sides_renewal_is_seen_in_time),
+        TEST(an_identity_of_another_name_is_refused),
+        TEST(a_client_that_stays_away_is_forgotten),
+        TEST(a_client_may_have_the_name_of_a_node),
+        TEST(an_upgraded_peer_is_met_with_its_new_version),
+        TEST(releases_too_far_apart_do_not_link),
+    };
+    return cmocka_run_group_tests(tests, set_up_group, NULL);
+}
