@@ -77,6 +77,9 @@ struct family {
 struct metrics {
     size_t series_count_max;
     _Atomic size_t series_count;
+    /* One adds at a time, seldom and shortly: a place that one thread holds
+     * for a moment must not look to another like a full registry. */
+    atomic_flag is_adding;
     _Atomic(struct family *) first; /* set once */
 };
 
@@ -371,11 +374,14 @@ static enum err add(struct metrics *metrics,
     }
     write_labels(&wanted);
     struct family *family = NULL;
-    enum err err = find_family(metrics, &family, &wanted);
-    if (err) {
-        return err;
+    while (atomic_flag_test_and_set(&metrics->is_adding)) {
     }
-    return find_series(metrics, out, family, wanted.labels);
+    enum err err = find_family(metrics, &family, &wanted);
+    if (!err) {
+        err = find_series(metrics, out, family, wanted.labels);
+    }
+    atomic_flag_clear(&metrics->is_adding);
+    return err;
 }
 
 enum err metrics_open(struct metrics **out, size_t series_count_max)
