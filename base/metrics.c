@@ -76,10 +76,9 @@ struct family {
 
 struct metrics {
     size_t series_count_max;
-    _Atomic size_t series_count;
-    /* One adds at a time, seldom and shortly: a place that one thread holds
-     * for a moment must not look to another like a full registry. */
-    atomic_flag is_adding;
+    /* One adds at a time, seldom and shortly; others go on reading. */
+    atomic_flag is_adding; /* guards series_count and the lists' ends */
+    size_t series_count;
     _Atomic(struct family *) first; /* set once */
 };
 
@@ -288,45 +287,25 @@ static enum err find_family(struct metrics *metrics,
                             struct family **out,
                             const struct wanted *wanted)
 {
-    scoped(family_close) struct family *made = NULL;
     _Atomic(struct family *) *end = &metrics->first;
-    for (;;) {
-        struct family *family = atomic_load(end);
-        if (family) {
-            if (strcmp(family->name, wanted->about->name) == 0) {
-                *out = family;
-                return fits(family, wanted) ? ERR_NONE : ERR_EXISTS;
-            }
-            end = &family->next;
-            continue;
+    struct family *family = NULL;
+    while ((family = atomic_load(end))) {
+        if (strcmp(family->name, wanted->about->name) == 0) {
+            *out = family;
+            return fits(family, wanted) ? ERR_NONE : ERR_EXISTS;
         }
-        if (atomic_load(&metrics->series_count) >= metrics->series_count_max) {
-            return ERR_FULL; /* no family that stays empty */
-        }
-        enum err err = made ? ERR_NONE : family_open(&made, wanted);
-        if (err) {
-            return err;
-        }
-        if (atomic_compare_exchange_strong(end, &family, made)) {
-            *out = made;
-            made = NULL; /* the list owns it now */
-            return ERR_NONE;
-        }
-        /* Another thread was faster: look at what it has added. */
+        end = &family->next;
     }
-}
-
-/* Take one of the places; it is given back if it was not needed. */
-static bool take_place(struct metrics *metrics)
-{
-    size_t count = atomic_load(&metrics->series_count);
-    while (count < metrics->series_count_max) {
-        if (atomic_compare_exchange_weak(&metrics->series_count, &count,
-                                         count + 1)) {
-            return true;
-        }
+    if (metrics->series_count >= metrics->series_count_max) {
+        return ERR_FULL; /* no family that stays empty */
     }
-    return false;
+    enum err err = family_open(&family, wanted);
+    if (err) {
+        return err;
+    }
+    atomic_store(end, family);
+    *out = family;
+    return ERR_NONE;
 }
 
 static enum err find_series(struct metrics *metrics,
@@ -334,32 +313,26 @@ static enum err find_series(struct metrics *metrics,
                             struct family *family,
                             const char *labels)
 {
-    scoped(series_close) struct series *made = NULL;
     _Atomic(struct series *) *end = &family->first;
-    for (;;) {
-        struct series *series = atomic_load(end);
-        if (series) {
-            if (strcmp(series->labels, labels) == 0) {
-                *out = series;
-                return ERR_NONE;
-            }
-            end = &series->next;
-            continue;
-        }
-        enum err err = made ? ERR_NONE : series_open(&made, family, labels);
-        if (err) {
-            return err;
-        }
-        if (!take_place(metrics)) {
-            return ERR_FULL;
-        }
-        if (atomic_compare_exchange_strong(end, &series, made)) {
-            *out = made;
-            made = NULL; /* the list owns it now */
+    struct series *series = NULL;
+    while ((series = atomic_load(end))) {
+        if (strcmp(series->labels, labels) == 0) {
+            *out = series;
             return ERR_NONE;
         }
-        atomic_fetch_sub(&metrics->series_count, 1);
+        end = &series->next;
     }
+    if (metrics->series_count >= metrics->series_count_max) {
+        return ERR_FULL;
+    }
+    enum err err = series_open(&series, family, labels);
+    if (err) {
+        return err;
+    }
+    metrics->series_count++;
+    atomic_store(end, series);
+    *out = series;
+    return ERR_NONE;
 }
 
 static enum err add(struct metrics *metrics,
