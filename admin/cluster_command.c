@@ -1,6 +1,7 @@
 #include "admin/cluster_command.h"
 
 #include "base/scope.h"
+#include "base/time_units.h"
 #include "config/founding.h"
 #include "config/identity.h"
 #include "config/path.h"
@@ -96,14 +97,14 @@ static enum exit_code parse_flags(struct request *request,
     uint64_t valid_ms = 0;
     text = command_value(command, "valid");
     if (text && (units_duration(&valid_ms, text, UNITS_MS) ||
-                 valid_ms / 1000 < AUTHORITY_VALID_SECONDS_MIN ||
-                 valid_ms / 1000 > (uint64_t)AUTHORITY_VALID_SECONDS_MAX)) {
+                 valid_ms / MS_PER_S < AUTHORITY_VALID_SECONDS_MIN ||
+                 valid_ms / MS_PER_S > (uint64_t)AUTHORITY_VALID_SECONDS_MAX)) {
         return command_misused(command,
                                "--valid: `%s`: a duration such as 365d is "
                                "expected, 1 minute to 100 years",
                                text);
     }
-    founding->valid_seconds = (int64_t)(valid_ms / 1000);
+    founding->valid_seconds = (int64_t)(valid_ms / MS_PER_S);
     return EXIT_CODE_OK;
 }
 
@@ -179,7 +180,7 @@ static enum exit_code failed(const struct command *command,
 {
     (void)fprintf(command->world->talk, "troupe cluster init: %s\n",
                   why->text[0] ? why->text : err_text(err));
-    return err == ERR_EXISTS ? EXIT_CODE_REFUSED : exit_code_of(err);
+    return exit_code_of_change(err);
 }
 
 static enum exit_code init_run(const struct command *command)
@@ -195,6 +196,9 @@ static enum exit_code init_run(const struct command *command)
     enum err err = identity_library_init();
     if (!err) {
         err = founding_check(&request.founding, &why);
+        if (err == ERR_INVALID) {
+            return command_misused(command, "%s", why.text);
+        }
     }
     if (!err && !command_has(command, "dry-run")) {
         struct authority_world outside = {.files = world->files,

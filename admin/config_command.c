@@ -120,8 +120,9 @@ static void free_text(uint8_t **text)
 }
 
 /*
- * The tree behind the settings says which keys are written. What the file
- * says is shown as it says it: folders not resolved.
+ * The tree behind the settings says which keys are written. Folders are shown
+ * as the file says them, not resolved: put in its place, what is printed
+ * means the same.
  */
 static enum err read_again(const struct command *command,
                            struct loaded *loaded,
@@ -135,11 +136,9 @@ static enum err read_again(const struct command *command,
     if (err) {
         return err;
     }
-    if (!command_has(command, "effective")) {
-        settings_close(&loaded->settings);
-        err = config_parse(&loaded->settings, bytes_of(text, length),
-                           loaded->path, &loaded->problems);
-    }
+    settings_close(&loaded->settings);
+    err = config_parse(&loaded->settings, bytes_of(text, length), loaded->path,
+                       &loaded->problems);
     return err ? err
                : document_open(out, bytes_of(text, length), &loaded->problems);
 }

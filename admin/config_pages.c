@@ -1,5 +1,6 @@
 #include "admin/config_pages.h"
 
+#include "admin/config_print.h"
 #include "admin/exit_code.h"
 #include "base/scope.h"
 #include "config/problems.h"
@@ -10,47 +11,6 @@
 #include <string.h>
 
 #define TEXT_COLUMNS 78
-
-struct path {
-    char text[SCHEMA_PATH_BYTES];
-};
-
-static struct path join(const char *parent, const char *name)
-{
-    struct path path;
-    problem_say(path.text, sizeof path.text, "%s%s%s", parent,
-                *parent ? "." : "", name);
-    return path;
-}
-
-static struct path item_of(const char *list, const char *index)
-{
-    struct path path;
-    problem_say(path.text, sizeof path.text, "%.160s[%s]", list, index);
-    return path;
-}
-
-static void indent(FILE *out, uint32_t depth)
-{
-    fprintf(out, "%*s", (int)(2 * depth), "");
-}
-
-static void json_clear(json_t **json)
-{
-    json_decref(*json);
-    *json = NULL;
-}
-
-static enum err put_json(FILE *out, json_t *json)
-{
-    char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
-    if (!text) {
-        return ERR_MEMORY;
-    }
-    fprintf(out, "%s\n", text);
-    free(text);
-    return ERR_NONE;
-}
 
 /* ---- one key, and all ---- */
 
@@ -88,11 +48,14 @@ static bool is_required(const struct schema_key *key)
     return !key->standard && !key->derived;
 }
 
-static struct path path_within(const struct schema_key *key)
+static struct config_print_path path_within(const struct schema_key *key)
 {
-    return key->kind == SCHEMA_LIST ? item_of(key->path, "")
-                                    : join("", key->path);
+    return key->kind == SCHEMA_LIST ? config_print_item(key->path, "")
+                                    : config_print_join("", key->path);
 }
+
+static const char unused_text[] =
+    "Not used yet: it is read and checked, and nothing depends on it so far.";
 
 void config_pages_key(FILE *out, const struct schema_key *key)
 {
@@ -103,11 +66,15 @@ void config_pages_key(FILE *out, const struct schema_key *key)
     fprintf(out, "  default  %s\n", default_of(key).text);
     fprintf(out, "  allowed  %s\n\n", allowed);
     put_wrapped(out, "  ", key->text);
+    if (key->is_unused_yet) {
+        fprintf(out, "\n");
+        put_wrapped(out, "  ", unused_text);
+    }
     if (!schema_is_branch(key)) {
         return;
     }
     fprintf(out, "\n  Keys in it:\n");
-    struct path path = path_within(key);
+    struct config_print_path path = path_within(key);
     uint32_t count = 0;
     const struct schema_key *keys = schema_keys(&count);
     for (uint32_t i = 0; i < count; i++) {
@@ -122,18 +89,19 @@ static json_t *json_schema_key(const struct schema_key *key)
 {
     char allowed[SCHEMA_ALLOWED_BYTES];
     schema_allowed(allowed, key);
-    return json_pack("{s:s, s:s, s:s, s:b, s:s, s:s}", "key", key->path, "type",
-                     schema_kind_text(key->kind), "default",
-                     default_of(key).text, "required", is_required(key),
-                     "allowed", allowed, "text", key->text);
+    return json_pack("{s:s, s:s, s:s, s:b, s:b, s:s, s:s}", "key", key->path,
+                     "type", schema_kind_text(key->kind), "default",
+                     default_of(key).text, "required", is_required(key), "used",
+                     !key->is_unused_yet, "allowed", allowed, "text",
+                     key->text);
 }
 
 enum err config_pages_key_json(FILE *out, const struct schema_key *key)
 {
-    scoped(json_clear) json_t *object =
+    scoped(config_print_json_clear) json_t *object =
         json_pack("{s:s, s:i, s:[o]}", "schema", "troupe-config-keys",
                   "version", 1, "keys", json_schema_key(key));
-    return put_json(out, object);
+    return config_print_json(out, object);
 }
 
 void config_pages_keys(FILE *out)
@@ -142,8 +110,9 @@ void config_pages_keys(FILE *out)
     const struct schema_key *keys = schema_keys(&count);
     fprintf(out, "%-38s %-22s %s\n", "KEY", "TYPE", "DEFAULT");
     for (uint32_t i = 0; i < count; i++) {
-        fprintf(out, "%-38s %-22s %s\n", keys[i].path,
-                schema_kind_text(keys[i].kind), default_of(&keys[i]).text);
+        fprintf(out, "%-38s %-22s %s%s\n", keys[i].path,
+                schema_kind_text(keys[i].kind), default_of(&keys[i]).text,
+                keys[i].is_unused_yet ? "  (not used yet)" : "");
     }
 }
 
@@ -155,10 +124,10 @@ enum err config_pages_keys_json(FILE *out)
     for (uint32_t i = 0; i < count; i++) {
         (void)json_array_append_new(list, json_schema_key(&keys[i]));
     }
-    scoped(json_clear) json_t *object =
+    scoped(config_print_json_clear) json_t *object =
         json_pack("{s:s, s:i, s:o}", "schema", "troupe-config-keys", "version",
                   1, "keys", list);
-    return put_json(out, object);
+    return config_print_json(out, object);
 }
 
 /* ---- Markdown ---- */
@@ -202,7 +171,11 @@ static const char preface[] =
     "tags, a\n"
     "second document, tabs in the indentation and files of more than 1 MiB "
     "are\n"
-    "refused. A part whose keys are all commented out may stay.\n";
+    "refused. A part whose keys are all commented out may stay.\n"
+    "\n"
+    "What is marked *Not used yet* is read and checked, and nothing depends on "
+    "it so\n"
+    "far: the layer that it is for does not exist yet.\n";
 
 /* A cell of a table: no bar may end it early. */
 static void put_cell(FILE *out, const char *text)
@@ -222,19 +195,25 @@ static void markdown_key(FILE *out, const struct schema_key *key)
     fprintf(out, "| `%s` | %s%s%s | ", key->path, key->standard ? "`" : "",
             default_of(key).text, key->standard ? "`" : "");
     put_cell(out, allowed);
-    fprintf(out, " | ");
+    fprintf(out, " | %s", key->is_unused_yet ? "*Not used yet.* " : "");
     put_cell(out, key->text);
     fprintf(out, " |\n");
+}
+
+static void markdown_head(FILE *out, const struct schema_key *key)
+{
+    fprintf(out, "\n## `%s`\n\n%s", key->path,
+            key->is_unused_yet ? "*Not used yet.*\n" : "");
+    put_wrapped(out, "", key->text);
 }
 
 /* A section for a part or list: its text and its keys with values. */
 static void markdown_branch(FILE *out, const struct schema_key *key)
 {
-    fprintf(out, "\n## `%s`\n\n", key->path);
-    put_wrapped(out, "", key->text);
+    markdown_head(out, key);
     fprintf(out,
             "\n| key | default | allowed | meaning |\n|---|---|---|---|\n");
-    struct path path = path_within(key);
+    struct config_print_path path = path_within(key);
     uint32_t count = 0;
     const struct schema_key *keys = schema_keys(&count);
     for (uint32_t i = 0; i < count; i++) {
@@ -254,8 +233,7 @@ void config_pages_markdown(FILE *out)
         if (schema_is_branch(&keys[i])) {
             markdown_branch(out, &keys[i]);
         } else if (keys[i].kind == SCHEMA_URLS) {
-            fprintf(out, "\n## `%s`\n\n", keys[i].path);
-            put_wrapped(out, "", keys[i].text);
+            markdown_head(out, &keys[i]);
         }
     }
     fprintf(out, "\n## Exit status of `troupe`\n\n| | |\n|---|---|\n");
@@ -279,6 +257,9 @@ static void default_comment(FILE *out,
     char prefix[32];
     problem_say(prefix, sizeof prefix, "%*s# ", (int)(2 * depth), "");
     put_wrapped(out, prefix, key->text);
+    if (key->is_unused_yet) {
+        put_wrapped(out, prefix, unused_text);
+    }
     if (!schema_is_branch(key)) {
         char allowed[SCHEMA_ALLOWED_BYTES];
         char line[SCHEMA_ALLOWED_BYTES + 16];
@@ -328,7 +309,7 @@ static void default_list(FILE *out,
                          uint32_t depth,
                          const char *id)
 {
-    struct path path = item_of(key->path, "");
+    struct config_print_path path = config_print_item(key->path, "");
     default_part(out, path.text, depth + 1, id);
 }
 
@@ -344,7 +325,7 @@ static void default_key(FILE *out,
     uint32_t dash = is_item_name ? 1 : 0;
     fputc('\n', out);
     default_comment(out, key, depth);
-    indent(out, depth - dash);
+    config_print_indent(out, depth - dash);
     if (key->kind == SCHEMA_PART ||
         (key->kind == SCHEMA_LIST && is_required(key))) {
         fprintf(out, "%s:\n", name);

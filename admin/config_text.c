@@ -1,5 +1,6 @@
 #include "admin/config_text.h"
 
+#include "admin/config_print.h"
 #include "base/scope.h"
 #include "config/schema.h"
 
@@ -15,30 +16,11 @@ struct place {
     const void *base;
 };
 
-struct path {
-    char text[SCHEMA_PATH_BYTES];
-};
-
-static struct path join(const char *parent, const char *name)
-{
-    struct path path;
-    problem_say(path.text, sizeof path.text, "%s%s%s", parent,
-                *parent ? "." : "", name);
-    return path;
-}
-
-static struct path item_of(const char *list, const char *index)
-{
-    struct path path;
-    problem_say(path.text, sizeof path.text, "%.160s[%s]", list, index);
-    return path;
-}
-
-static struct path item_number(const char *list, uint32_t index)
+static struct config_print_path item_number(const char *list, uint32_t index)
 {
     char number[16];
     problem_say(number, sizeof number, "%u", index);
-    return item_of(list, number);
+    return config_print_item(list, number);
 }
 
 static uint32_t count_of(const struct schema_key *key, const void *base)
@@ -96,11 +78,6 @@ static void put_scalar(FILE *out,
     }
 }
 
-static void indent(FILE *out, uint32_t depth)
-{
-    fprintf(out, "%*s", (int)(2 * depth), "");
-}
-
 struct yaml {
     FILE *out;
     const struct config_text *text;
@@ -124,7 +101,8 @@ static bool is_set(const struct config_text *text,
     const struct schema_key *keys = schema_keys(&count);
     for (uint32_t i = 0; i < count; i++) {
         const char *name = schema_child_name(&keys[i], key->path);
-        if (name && is_set(text, &keys[i], join(shown, name).text)) {
+        if (name &&
+            is_set(text, &keys[i], config_print_join(shown, name).text)) {
             return true;
         }
     }
@@ -143,7 +121,7 @@ static void yaml_urls(const struct yaml *yaml,
     const struct settings *settings = yaml->text->settings;
     fprintf(yaml->out, "%s:\n", key->path);
     for (uint32_t i = 0; i < settings->seed_count; i++) {
-        indent(yaml->out, depth + 1);
+        config_print_indent(yaml->out, depth + 1);
         fprintf(yaml->out, "- \"%s\"\n", settings->seeds[i].url);
     }
 }
@@ -153,12 +131,12 @@ static void yaml_list(const struct yaml *yaml,
                       const char *name,
                       uint32_t depth)
 {
-    indent(yaml->out, depth);
+    config_print_indent(yaml->out, depth);
     fprintf(yaml->out, "%s:\n", name);
-    struct path path = item_of(key->path, "");
+    struct config_print_path path = config_print_item(key->path, "");
     uint32_t count = count_of(key, yaml->text->settings);
     for (uint32_t i = 0; i < count; i++) {
-        struct path shown = item_number(key->path, i);
+        struct config_print_path shown = item_number(key->path, i);
         struct place item = {path.text, shown.text,
                              item_at(key, yaml->text->settings, i)};
         yaml_part(yaml, item, depth + 1, true);
@@ -188,26 +166,26 @@ static void yaml_key(const struct yaml *yaml,
                      struct place place,
                      uint32_t depth)
 {
-    struct path shown = join(place.shown, name);
+    struct config_print_path shown = config_print_join(place.shown, name);
     bool is_default = !is_written(yaml->text, shown.text);
     if (!yaml->text->is_effective && !is_set(yaml->text, key, shown.text)) {
         return;
     }
     bool is_list = key->kind == SCHEMA_LIST || key->kind == SCHEMA_URLS;
     if (is_list && count_of(key, place.base) == 0) {
-        indent(yaml->out, depth);
+        config_print_indent(yaml->out, depth);
         fprintf(yaml->out, "# %s: default: %s\n", name, key->derived);
     } else if (key->kind == SCHEMA_URLS) {
         yaml_urls(yaml, key, depth);
     } else if (key->kind == SCHEMA_LIST) {
         yaml_list(yaml, key, name, depth);
     } else if (key->kind == SCHEMA_PART) {
-        indent(yaml->out, depth);
+        config_print_indent(yaml->out, depth);
         fprintf(yaml->out, "%s:\n", name);
         struct place child = {key->path, shown.text, place.base};
         yaml_part(yaml, child, depth + 1, false);
     } else {
-        indent(yaml->out, depth);
+        config_print_indent(yaml->out, depth);
         yaml_value(yaml, key, name, place.base, is_default);
     }
 }
@@ -227,7 +205,7 @@ static void yaml_part(const struct yaml *yaml,
             continue;
         }
         if (is_first) {
-            indent(yaml->out, depth);
+            config_print_indent(yaml->out, depth);
             fputs("- ", yaml->out);
             yaml_value(yaml, &keys[i], name, place.base, false);
             is_first = false;
@@ -245,23 +223,6 @@ void config_text_yaml(FILE *out, const struct config_text *text)
 }
 
 /* ---- JSON ---- */
-
-static void json_clear(json_t **json)
-{
-    json_decref(*json);
-    *json = NULL;
-}
-
-static enum err put_json(FILE *out, json_t *json)
-{
-    char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
-    if (!text) {
-        return ERR_MEMORY;
-    }
-    fprintf(out, "%s\n", text);
-    free(text);
-    return ERR_NONE;
-}
 
 static json_t *json_roles(uint32_t roles)
 {
@@ -317,10 +278,10 @@ static json_t *json_part(struct json *json, struct place place);
 static json_t *json_list(struct json *json, const struct schema_key *key)
 {
     json_t *list = json_array();
-    struct path path = item_of(key->path, "");
+    struct config_print_path path = config_print_item(key->path, "");
     uint32_t count = count_of(key, json->text->settings);
     for (uint32_t i = 0; list && i < count; i++) {
-        struct path shown = item_number(key->path, i);
+        struct config_print_path shown = item_number(key->path, i);
         struct place item = {path.text, shown.text,
                              item_at(key, json->text->settings, i)};
         (void)json_array_append_new(list, json_part(json, item));
@@ -352,7 +313,8 @@ static json_t *json_part(struct json *json, struct place place)
     const struct schema_key *keys = schema_keys(&count);
     for (uint32_t i = 0; object && i < count; i++) {
         const char *name = schema_child_name(&keys[i], place.path);
-        struct path shown = join(place.shown, name ? name : "");
+        struct config_print_path shown =
+            config_print_join(place.shown, name ? name : "");
         bool is_default = name && !is_written(json->text, shown.text);
         if (!name || (!json->text->is_effective &&
                       !is_set(json->text, &keys[i], shown.text))) {
@@ -373,10 +335,10 @@ enum err config_text_json(FILE *out, const struct config_text *text)
     struct json json = {text, json_array()};
     struct place root = {"", "", text->settings};
     json_t *settings = json_part(&json, root);
-    scoped(json_clear) json_t *object = json_pack(
+    scoped(config_print_json_clear) json_t *object = json_pack(
         "{s:s, s:i, s:s, s:o, s:o}", "schema", "troupe-config", "version", 1,
         "file", text->file, "settings", settings, "defaults", json.defaults);
-    return put_json(out, object);
+    return config_print_json(out, object);
 }
 
 /* ---- problems ---- */
@@ -411,10 +373,10 @@ enum err config_text_problems_json(FILE *out, const struct problems *problems)
                       (int)problem->place.column, "key", problem->key, "found",
                       problem->found, "allowed", problem->allowed));
     }
-    scoped(json_clear) json_t *object =
+    scoped(config_print_json_clear) json_t *object =
         json_pack("{s:s, s:i, s:s, s:b, s:i, s:o}", "schema",
                   "troupe-config-check", "version", 1, "file", problems->file,
                   "valid", problems_total(problems) == 0, "problem_count",
                   (int)problems_total(problems), "problems", list);
-    return put_json(out, object);
+    return config_print_json(out, object);
 }

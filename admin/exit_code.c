@@ -1,6 +1,7 @@
 #include "admin/exit_code.h"
 
 #include <assert.h>
+#include <stdbool.h>
 
 static const char *const texts[EXIT_CODE_COUNT] = {
 #define X(code, number, text) [code] = text,
@@ -45,4 +46,12 @@ enum exit_code exit_code_of(enum err err)
     default:
         return EXIT_CODE_FAILED;
     }
+}
+
+enum exit_code exit_code_of_change(enum err err)
+{
+    enum exit_code code = exit_code_of(err);
+    bool is_refusal =
+        code == EXIT_CODE_FOUND || err == ERR_BUSY || err == ERR_IN_USE;
+    return is_refusal ? EXIT_CODE_REFUSED : code;
 }

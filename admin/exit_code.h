@@ -34,7 +34,14 @@ enum exit_code {
 /* One line for people; static, never NULL. */
 const char *exit_code_text(enum exit_code code);
 
-/* The exit status for a command that ended with `err`. */
+/* The exit status for a command that asks, and ended with `err`. */
 enum exit_code exit_code_of(enum err err);
+
+/*
+ * The same for a command that changes something, and for what must be sound
+ * before it can: what stands in the way is not the answer to a question but a
+ * refusal. All commands that change something use this one.
+ */
+enum exit_code exit_code_of_change(enum err err);
 
 #endif

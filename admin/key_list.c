@@ -1,11 +1,12 @@
 #include "admin/key_session.h"
 #include "admin/key_verbs.h"
 #include "base/scope.h"
+#include "base/time_units.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-#define WARNING_SECONDS_DEFAULT (30LL * 86400)
+#define WARNING_SECONDS_DEFAULT (30 * S_PER_DAY)
 
 /* How a certificate stands, from good to bad. */
 enum standing {

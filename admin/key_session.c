@@ -1,6 +1,7 @@
 #include "admin/key_session.h"
 
 #include "base/scope.h"
+#include "base/time_units.h"
 #include "config/bundle.h"
 #include "config/trust.h"
 #include "config/units.h"
@@ -60,11 +61,12 @@ enum exit_code key_session_open(struct key_session *session,
                                 enum authority_use use)
 {
     const struct command_world *world = command->world;
-    *session = (struct key_session){.command = command,
-                                    .world = {.files = world->files,
-                                              .clock = world->clock,
-                                              .entropy = world->entropy},
-                                    .now = clock_wall_ms(world->clock) / 1000};
+    *session =
+        (struct key_session){.command = command,
+                             .world = {.files = world->files,
+                                       .clock = world->clock,
+                                       .entropy = world->entropy},
+                             .now = clock_wall_ms(world->clock) / MS_PER_S};
     enum err err = identity_library_init();
     if (!err) {
         err = open_authority(session, use);
@@ -91,10 +93,7 @@ enum exit_code key_session_failed(struct key_session *session, enum err err)
         (void)fprintf(talk, "  and %s: run the same command again\n",
                       left.text);
     }
-    bool is_refusal = err == ERR_BUSY || err == ERR_IN_USE ||
-                      err == ERR_INVALID || err == ERR_OTHER_CLUSTER ||
-                      err == ERR_SUPERSEDED;
-    return is_refusal ? EXIT_CODE_REFUSED : exit_code_of(err);
+    return exit_code_of_change(err);
 }
 
 enum err key_session_save(struct key_session *session)
@@ -126,14 +125,14 @@ bool key_session_duration(int64_t *out,
         return true;
     }
     if (units_duration(&ms, text, UNITS_MS) || ms == 0 ||
-        ms / 1000 > (uint64_t)AUTHORITY_VALID_SECONDS_MAX) {
+        ms / MS_PER_S > (uint64_t)AUTHORITY_VALID_SECONDS_MAX) {
         (void)command_misused(command,
                               "--%s: `%s`: a duration such as 90d or 12h is "
                               "expected, at most 100 years",
                               name, text);
         return false;
     }
-    *out = (int64_t)(ms / 1000);
+    *out = (int64_t)(ms / MS_PER_S);
     return true;
 }
 

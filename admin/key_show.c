@@ -1,6 +1,7 @@
 #include "admin/key_session.h"
 #include "admin/key_verbs.h"
 #include "base/scope.h"
+#include "base/time_units.h"
 #include "config/trust.h"
 
 #include <inttypes.h>
@@ -43,7 +44,7 @@ static void check(struct view *view)
         view->is_checked = true;
         view->standing =
             trust_check(trust, bytes_of(view->encoded, view->length),
-                        view->now * 1000, 0, &unused, NULL);
+                        view->now * MS_PER_S, 0, &unused, NULL);
     } else if (view->certificate.not_after <= view->now) {
         view->standing = ERR_EXPIRED;
     } else if (view->certificate.not_before > view->now) {
@@ -197,7 +198,7 @@ enum exit_code key_show_run(const struct command *command)
     struct err_detail why = {0};
     struct view view = {.command = command,
                         .path = command_operand(command, 0),
-                        .now = clock_wall_ms(world->clock) / 1000};
+                        .now = clock_wall_ms(world->clock) / MS_PER_S};
     enum err err = identity_library_init();
     if (err) {
         return command_failed(command, err, "libsodium");

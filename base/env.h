@@ -104,6 +104,20 @@ struct files {
                      const char *path,
                      void (*visit)(void *visitor, const char *name),
                      void *visitor);
+
+    /*
+     * Lock others out who would lock the same path, until unlock() or the
+     * end of the process, however it ends. Does not wait. The file is made
+     * when it is not there; that it is there means nothing. `*out` is for
+     * unlock().
+     *
+     * ERR_BUSY       somebody holds it, this process perhaps
+     * ERR_NO_SPACE, ERR_ACCESS, ERR_IO
+     */
+    enum err (*lock)(void *context, const char *path, void **out);
+
+    /* Give `lock` back, remove its file. */
+    void (*unlock)(void *context, void *lock);
 };
 
 /* How a reactor sleeps. One sleeper; wake() from any thread. */

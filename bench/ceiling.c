@@ -1,5 +1,6 @@
 #include "bench/ceiling.h"
 
+#include "base/time_units.h"
 #include "bench/process.h"
 
 #include <sodium.h>
@@ -112,7 +113,7 @@ static enum err run_seal(void *context)
     work->seal_mb_per_s = rate_of(work, pieces, seal);
     free(pieces);
     while (!work->is_opened) {
-        process_sleep_ns(1000000);
+        process_sleep_ns(NS_PER_MS);
     }
     return ERR_NONE;
 }
@@ -124,7 +125,7 @@ enum err ceiling_measure(struct ceiling *out, uint64_t duration_ns)
         return ERR_MEMORY;
     }
     work->duration_ns = duration_ns;
-    work->begins_at_ns = process_now_ns() + 10000000;
+    work->begins_at_ns = process_now_ns() + 10 * NS_PER_MS;
     struct process_pair pair = {.serve = run_open,
                                 .drive = run_seal,
                                 .job = work,

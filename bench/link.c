@@ -1,13 +1,12 @@
 #include "bench/link.h"
 
+#include "base/time_units.h"
 #include "bench/ceiling.h"
 #include "bench/link_peer.h"
 #include "bench/process.h"
 
 #include <string.h>
 
-#define NS_PER_MS UINT64_C(1000000)
-#define NS_PER_S UINT64_C(1000000000)
 #define TIMEOUT_EXTRA_NS (20 * NS_PER_S)
 
 #define AWAKE_INTERVAL_NS (NS_PER_S / 2000)

@@ -1,10 +1,10 @@
 #include "bench/link_peer.h"
 
+#include "base/owner.h"
 #include "base/posix/posix_clock.h"
 #include "base/posix/posix_entropy.h"
 #include "base/posix/posix_log.h"
-#include "base/posix/posix_thread.h"
-#include "base/posix/posix_waker.h"
+#include "base/posix/posix_reactor.h"
 #include "base/reactor.h"
 #include "tests/support/test_identity.h"
 #include "transport/endpoint.h"
@@ -30,11 +30,8 @@ struct process {
     struct link_report *report;
     struct test_authority authority;
     struct trust *trust;
-    struct posix_waker *waker;
-    struct posix_waker *door_waker;
-    struct reactor *reactor;
-    struct reactor *door_reactor;
-    struct posix_thread *door_thread;
+    struct posix_reactor *links; /* run by the process's first thread */
+    struct posix_reactor *door;
     struct log *log;
     enum err err; /* what stopped the reactor */
 
@@ -54,19 +51,18 @@ struct process {
     struct link_sink sink;
 };
 
+static struct reactor *links_of(const struct process *process)
+{
+    return posix_reactor_get(process->links);
+}
+
 static void finish(struct process *process, enum err err, const char *what)
 {
     if (err && !process->err) {
         process->err = err;
         err_explain(&process->report->why, "%s: %s", what, err_text(err));
     }
-    reactor_stop(process->reactor);
-}
-
-static void run_door(void *argument)
-{
-    struct process *process = argument;
-    reactor_run(process->door_reactor);
+    reactor_stop(links_of(process));
 }
 
 static enum err process_init(struct process *process,
@@ -82,24 +78,10 @@ static enum err process_init(struct process *process,
     process->endpoints = calloc(job->link_count_warm + job->link_count + 1,
                                 sizeof(struct endpoint *));
     if (!err) {
-        err = posix_waker_open(&process->waker);
+        err = posix_reactor_open(&process->links, "links");
     }
     if (!err) {
-        err = posix_waker_open(&process->door_waker);
-    }
-    if (!err) {
-        err = reactor_open(&process->reactor,
-                           &(struct reactor_config){
-                               .name = "links",
-                               .clock = clock,
-                               .waker = posix_waker_table(process->waker)});
-    }
-    if (!err) {
-        err = reactor_open(&process->door_reactor,
-                           &(struct reactor_config){.name = "door",
-                                                    .clock = clock,
-                                                    .waker = posix_waker_table(
-                                                        process->door_waker)});
+        err = posix_reactor_open(&process->door, "door");
     }
     if (!err) {
         err =
@@ -122,8 +104,8 @@ static enum err open_endpoint(struct process *process,
         .clock = posix_clock(),
         .entropy = posix_entropy(),
         .log = process->log,
-        .reactor = process->reactor,
-        .door_reactor = process->door_reactor,
+        .reactor = links_of(process),
+        .door_reactor = posix_reactor_get(process->door),
         .identity = identity,
         .trust = process->trust,
         .addresses = *addresses,
@@ -143,7 +125,7 @@ static void pump_soon(struct process *process)
 {
     if (!process->is_pumping) {
         process->is_pumping = true;
-        reactor_post(process->reactor, &process->pump_event);
+        reactor_post(links_of(process), &process->pump_event);
     }
 }
 
@@ -180,7 +162,7 @@ static void pump(struct process *process)
         enum link_step step =
             process->is_held ? LINK_SEND : next_step(process, &pause_ns);
         if (step == LINK_PAUSE) {
-            reactor_timer_set(process->reactor, &process->pause_timer,
+            reactor_timer_set(links_of(process), &process->pause_timer,
                               pause_ns);
             return;
         }
@@ -197,18 +179,14 @@ static void pump(struct process *process)
 
 static void run_pump(struct reactor_event *event)
 {
-    struct process *process =
-        (struct process *)((char *)event -
-                           offsetof(struct process, pump_event));
+    struct process *process = OWNER_OF(event, struct process, pump_event);
     process->is_pumping = false;
     pump(process);
 }
 
 static void run_pause(struct timer *timer)
 {
-    struct process *process =
-        (struct process *)((char *)timer -
-                           offsetof(struct process, pause_timer));
+    struct process *process = OWNER_OF(timer, struct process, pause_timer);
     pump(process);
 }
 
@@ -339,7 +317,7 @@ static enum err drive(const struct link_job *job, struct link_report *report)
         err = connect_next(&process);
     }
     if (!err) {
-        reactor_run(process.reactor);
+        reactor_run(links_of(&process));
         err = process.err;
     }
     return err;
@@ -393,13 +371,12 @@ static enum err serve(const struct link_job *job, struct link_report *report)
     if (!err) {
         endpoint_channel_set(process.endpoints[0], CHANNEL_BENCH, on_request,
                              &process);
-        err = posix_thread_start(&process.door_thread, "door", run_door,
-                                 &process);
+        err = posix_reactor_start(process.door);
     }
     if (err) {
         return err;
     }
-    reactor_run(process.reactor);
+    reactor_run(links_of(&process));
     return process.err ? process.err : ERR_CLOSED;
 }
 

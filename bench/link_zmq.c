@@ -3,8 +3,8 @@
  * message, one I/O thread.
  */
 
-#include "bench/link_peer.h"
-#include "bench/process.h"
+#include "base/owner.h"
+#include "bench/link_blocking.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,23 +27,24 @@
 
 /* One end's sockets, all in one context. */
 struct end {
+    struct link_blocking blocking;
     void *context;
-    const struct link_job *job;
-    struct link_report *report;
     bool is_server;
     bool has_curve;
+    void **sockets;    /* one for each link */
+    zmq_msg_t message; /* the one that was received */
 };
+
+static struct end *end_of(struct link_blocking *blocking)
+{
+    return OWNER_OF(blocking, struct end, blocking);
+}
 
 static enum err failed(const struct end *end, const char *what)
 {
-    err_explain(&end->report->why, "%s: %s", what, zmq_strerror(zmq_errno()));
+    err_explain(&end->blocking.report->why, "%s: %s", what,
+                zmq_strerror(zmq_errno()));
     return ERR_IO;
-}
-
-static enum err end_init(struct end *end)
-{
-    end->context = zmq_ctx_new();
-    return end->context ? ERR_NONE : failed(end, "zmq_ctx_new");
 }
 
 static int set_number(void *socket, int option, int value)
@@ -67,12 +68,13 @@ static int set_curve(const struct end *end, void *socket)
            set_text(socket, ZMQ_CURVE_SECRETKEY, CLIENT_SECRET);
 }
 
-static enum err socket_open(const struct end *end, void **out, uint32_t link)
+static enum err open_socket(struct link_blocking *blocking, uint32_t link)
 {
+    struct end *end = end_of(blocking);
     char url[64];
     snprintf(url, sizeof url, "tcp://127.0.0.1:%u",
-             (unsigned)end->job->port_first + link);
-    size_t queued = QUEUE_BYTES_MAX / end->job->message_bytes;
+             (unsigned)blocking->job->port_first + link);
+    size_t queued = QUEUE_BYTES_MAX / blocking->job->message_bytes;
     int mark = queued > QUEUE_MESSAGES_MAX ? QUEUE_MESSAGES_MAX : (int)queued;
     void *socket = zmq_socket(end->context, ZMQ_PAIR);
     if (!socket) {
@@ -92,229 +94,82 @@ static enum err socket_open(const struct end *end, void **out, uint32_t link)
     if (code != 0) {
         return failed(end, url);
     }
-    *out = socket;
+    end->sockets[link] = socket;
     return ERR_NONE;
 }
 
-static enum err send_copy(const struct end *end,
-                          void *socket,
-                          const void *data,
-                          size_t bytes)
+static enum err send_copy(struct link_blocking *blocking,
+                          uint32_t link,
+                          struct bytes message)
 {
-    int code = zmq_send(socket, data, bytes, 0);
+    struct end *end = end_of(blocking);
+    int code = zmq_send(end->sockets[link], message.data, message.length, 0);
     return code >= 0 ? ERR_NONE : failed(end, "zmq_send");
 }
 
-static enum err receive(const struct end *end, void *socket, zmq_msg_t *out)
+static enum err receive(struct link_blocking *blocking,
+                        uint32_t link,
+                        struct bytes *out)
 {
-    zmq_msg_init(out);
-    int code = zmq_msg_recv(out, socket, 0);
-    return code >= 0 ? ERR_NONE : failed(end, "zmq_msg_recv");
+    struct end *end = end_of(blocking);
+    zmq_msg_init(&end->message);
+    if (zmq_msg_recv(&end->message, end->sockets[link], 0) < 0) {
+        return failed(end, "zmq_msg_recv");
+    }
+    *out = bytes_of(zmq_msg_data(&end->message), zmq_msg_size(&end->message));
+    return ERR_NONE;
 }
 
-static enum err sink_one(const struct end *end,
-                         void *socket,
-                         struct link_sink *sink)
+static void release(struct link_blocking *blocking)
 {
-    zmq_msg_t message;
-    enum err err = receive(end, socket, &message);
-    if (err) {
-        return err;
-    }
-    uint8_t answer[LINK_ANSWER_BYTES];
-    bool is_answer_due = false;
-    err = link_sink_take(sink, zmq_msg_data(&message), zmq_msg_size(&message),
-                         answer, &is_answer_due);
-    zmq_msg_close(&message);
-    if (!err && is_answer_due) {
-        err = send_copy(end, socket, answer, sizeof answer);
-    }
-    return err;
+    zmq_msg_close(&end_of(blocking)->message);
 }
 
-static enum err echo_one(const struct end *end, void *socket)
+static enum err send_back(struct link_blocking *blocking, uint32_t link)
 {
-    zmq_msg_t message;
-    enum err err = receive(end, socket, &message);
-    if (err) {
-        return err;
-    }
-    int code = zmq_msg_send(&message, socket, 0);
+    struct end *end = end_of(blocking);
+    int code = zmq_msg_send(&end->message, end->sockets[link], 0);
     return code >= 0 ? ERR_NONE : failed(end, "zmq_msg_send");
 }
 
-static enum err serve_one_link(const struct end *end)
+static enum err end_init(struct end *end,
+                         const struct link_job *job,
+                         struct link_report *report)
 {
-    void *socket = NULL;
-    enum err err = socket_open(end, &socket, 0);
-    struct link_sink sink;
-    link_sink_init(&sink, end->job, end->report);
-    while (!err) {
-        err = end->job->kind == LINK_ROUND_TRIP ? echo_one(end, socket)
-                                                : sink_one(end, socket, &sink);
+    static const struct link_blocking_calls calls = {.open = open_socket,
+                                                     .send = send_copy,
+                                                     .receive = receive,
+                                                     .release = release,
+                                                     .send_back = send_back};
+    *end = (struct end){
+        .blocking = {.calls = &calls, .job = job, .report = report},
+        .context = zmq_ctx_new(),
+        .sockets = calloc(link_blocking_count(job), sizeof(void *))};
+    if (!end->sockets) {
+        return ERR_MEMORY;
     }
-    return err;
-}
-
-static enum err serve_idle(const struct end *end)
-{
-    void *socket = NULL;
-    struct link_sink sink;
-    link_sink_init(&sink, end->job, end->report);
-    enum err err = socket_open(end, &socket, 0);
-    uint32_t count = end->job->link_count_warm + end->job->link_count;
-    for (uint32_t i = 0; !err && i < count; i++) {
-        void *next = NULL;
-        err = socket_open(end, &next, i + 1);
-        if (!err) {
-            err = sink_one(end, socket, &sink);
-        }
-        if (!err && link_idle_is_marked(end->job, i)) {
-            err = sink_one(end, socket, &sink);
-        }
-        socket = next;
-    }
-    while (!err) {
-        process_sleep_ns(UINT64_C(1000000000));
-    }
-    return err;
-}
-
-static enum err drive_one_way(const struct end *end, void *socket)
-{
-    static uint8_t message[LINK_MESSAGE_BYTES_MAX];
-    struct link_flow flow;
-    link_flow_init(&flow, end->job, end->report);
-    enum err err = ERR_NONE;
-    while (!err) {
-        enum link_step step = link_flow_next(&flow, message);
-        if (step == LINK_DONE) {
-            return ERR_NONE;
-        }
-        if (step == LINK_SEND) {
-            err = send_copy(end, socket, message, end->job->message_bytes);
-            continue;
-        }
-        zmq_msg_t answer;
-        err = receive(end, socket, &answer);
-        if (!err) {
-            err = link_flow_answered(&flow, zmq_msg_data(&answer),
-                                     zmq_msg_size(&answer));
-            zmq_msg_close(&answer);
-        }
-    }
-    return err;
-}
-
-static enum err pace_step(const struct end *end,
-                          struct link_pace *pace,
-                          void *socket,
-                          bool *is_done)
-{
-    static uint8_t message[LINK_MESSAGE_BYTES_MAX];
-    uint64_t pause_ns = 0;
-    zmq_msg_t answer;
-    enum err err = ERR_NONE;
-    switch (link_pace_next(pace, message, &pause_ns)) {
-    case LINK_SEND:
-        return send_copy(end, socket, message, end->job->message_bytes);
-    case LINK_PAUSE:
-        process_sleep_ns(pause_ns);
-        return ERR_NONE;
-    case LINK_WAIT:
-        err = receive(end, socket, &answer);
-        if (!err) {
-            err = link_pace_answered(pace, zmq_msg_data(&answer),
-                                     zmq_msg_size(&answer));
-            zmq_msg_close(&answer);
-        }
-        return err;
-    default:
-        *is_done = true;
-        return ERR_NONE;
-    }
-}
-
-static enum err drive_round_trips(const struct end *end, void *socket)
-{
-    struct link_pace pace;
-    enum err err = link_pace_init(&pace, end->job, end->report);
-    bool is_done = false;
-    while (!err && !is_done) {
-        err = pace_step(end, &pace, socket, &is_done);
-    }
-    link_pace_clear(&pace);
-    return err;
-}
-
-static enum err ask(const struct end *end, void *socket, bool is_mark)
-{
-    static uint8_t message[LINK_MESSAGE_BYTES_MAX];
-    link_idle_message(message, is_mark);
-    enum err err = send_copy(end, socket, message, end->job->message_bytes);
-    zmq_msg_t answer;
-    if (!err) {
-        err = receive(end, socket, &answer);
-    }
-    if (!err) {
-        zmq_msg_close(&answer);
-    }
-    return err;
-}
-
-static enum err drive_idle(const struct end *end)
-{
-    enum err err = ERR_NONE;
-    uint32_t count = end->job->link_count_warm + end->job->link_count;
-    for (uint32_t i = 0; !err && i < count; i++) {
-        void *socket = NULL;
-        err = socket_open(end, &socket, i);
-        if (!err) {
-            err = ask(end, socket, false);
-        }
-        if (!err && link_idle_is_marked(end->job, i)) {
-            link_idle_settle();
-            err = ask(end, socket, true);
-            link_report_mark(end->report);
-        }
-    }
-    return err;
+    return end->context ? ERR_NONE : failed(end, "zmq_ctx_new");
 }
 
 static enum err serve(const struct link_job *job,
                       struct link_report *report,
                       bool has_curve)
 {
-    struct end end = {.job = job,
-                      .report = report,
-                      .is_server = true,
-                      .has_curve = has_curve};
-    enum err err = end_init(&end);
-    if (err) {
-        return err;
-    }
-    return job->kind == LINK_IDLE ? serve_idle(&end) : serve_one_link(&end);
+    struct end end;
+    enum err err = end_init(&end, job, report);
+    end.is_server = true;
+    end.has_curve = has_curve;
+    return err ? err : link_blocking_serve(&end.blocking);
 }
 
 static enum err drive(const struct link_job *job,
                       struct link_report *report,
                       bool has_curve)
 {
-    struct end end = {.job = job, .report = report, .has_curve = has_curve};
-    enum err err = end_init(&end);
-    if (err) {
-        return err;
-    }
-    if (job->kind == LINK_IDLE) {
-        return drive_idle(&end);
-    }
-    void *socket = NULL;
-    err = socket_open(&end, &socket, 0);
-    if (err) {
-        return err;
-    }
-    return job->kind == LINK_ONE_WAY ? drive_one_way(&end, socket)
-                                     : drive_round_trips(&end, socket);
+    struct end end;
+    enum err err = end_init(&end, job, report);
+    end.has_curve = has_curve;
+    return err ? err : link_blocking_drive(&end.blocking);
 }
 
 static enum err serve_plain(const struct link_job *job,

@@ -40,7 +40,8 @@ static void print_help(void)
           "  --help          this text\n"
           "\n"
           "Results go to stdout, all else to stderr. Exit code: 0 all\n"
-          "measured, 1 something failed or nothing was chosen, 2 usage.\n"
+          "measured, 1 something failed or nothing was chosen, 2 usage\n"
+          "(such as a FILE that cannot be written).\n"
           "\n"
           "Suites:\n",
           stdout);
@@ -130,6 +131,17 @@ static bool parse_options(struct bench_options *options,
     }
 }
 
+/* A run takes minutes: what must fail behind it fails before. */
+static bool can_plot(const struct bench_options *options)
+{
+    if (!options->plot_path || plot_check(options->plot_path) == ERR_NONE) {
+        return true;
+    }
+    fprintf(stderr, "troupe-bench: --plot: %s cannot be written: %s\n",
+            options->plot_path, strerror(errno));
+    return false;
+}
+
 static int run(const struct bench_suite *suite,
                const struct bench_options *options)
 {
@@ -179,5 +191,5 @@ int main(int argc, char **argv)
         fputs("\n", stderr);
         return EXIT_USAGE;
     }
-    return run(suite, &options);
+    return can_plot(&options) ? run(suite, &options) : EXIT_USAGE;
 }

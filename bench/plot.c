@@ -1,9 +1,11 @@
 #include "bench/plot.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define UNIT_MAX 16
 #define GROUP_MAX 32
@@ -283,6 +285,20 @@ static void draw(FILE *file, const struct bench_results *results)
         draw_panel(&panel);
     }
     fputs("</svg>\n", file);
+}
+
+enum err plot_check(const char *path)
+{
+    bool is_new = access(path, F_OK) != 0;
+    int fd = open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        return ERR_IO;
+    }
+    (void)close(fd);
+    if (is_new) {
+        (void)unlink(path);
+    }
+    return ERR_NONE;
 }
 
 enum err plot_write(const struct bench_results *results, const char *path)

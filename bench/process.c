@@ -1,5 +1,7 @@
 #include "bench/process.h"
 
+#include "base/time_units.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -14,7 +16,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NS_PER_S UINT64_C(1000000000)
 #define PORT_FIRST 20000
 #define PORT_LAST 31999 /* the kernel's own range begins at 32768 */
 
@@ -49,7 +50,8 @@ void process_sleep_ns(uint64_t duration_ns)
 
 static uint64_t timeval_ns(struct timeval time)
 {
-    return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_usec * 1000;
+    return (uint64_t)time.tv_sec * NS_PER_S +
+           (uint64_t)time.tv_usec * NS_PER_US;
 }
 
 uint64_t process_cpu_ns(void)

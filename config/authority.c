@@ -1,7 +1,9 @@
 #include "config/authority.h"
 
 #include "base/scope.h"
+#include "base/time_units.h"
 #include "config/armor.h"
+#include "config/content.h"
 #include "config/path.h"
 #include "config/secret.h"
 #include "config/trust.h"
@@ -27,11 +29,7 @@
 #define KEY_COUNT_MAX TRUST_AUTHORITY_COUNT_MAX
 #define KEY_FILE_BYTES_MAX 4096
 #define TRUST_BYTES_MAX (2u << 20)
-#define CLOCK_BACK_SECONDS_MAX 86400
-
-static const char lock_text[] =
-    "A troupe command is writing to this folder.\n"
-    "Remove this file only when no such command runs any more.\n";
+#define CLOCK_BACK_SECONDS_MAX S_PER_DAY
 
 struct authority_key {
     uint8_t secret[64]; /* seed, then public key: as libsodium has it */
@@ -40,7 +38,7 @@ struct authority_key {
 struct authority {
     struct authority_world world;
     struct ledger ledger;
-    char *lock_path; /* NULL: not locked */
+    void *lock; /* NULL: not locked */
 
     /* In guarded memory; NULL when it was opened for reading. */
     struct authority_key *keys;
@@ -69,10 +67,9 @@ void authority_close(struct authority **out)
     const struct files *files = authority->world.files;
     secret_close(authority->keys); /* wipes */
     ledger_clear(&authority->ledger);
-    if (authority->lock_path) {
-        (void)files->remove(files->context, authority->lock_path);
+    if (authority->lock) {
+        files->unlock(files->context, authority->lock);
     }
-    free(authority->lock_path);
     free(authority->ledger_text);
     free(authority->trust_text);
     free(authority);
@@ -91,7 +88,7 @@ const char *authority_trust_text(const struct authority *authority)
 
 static int64_t now_seconds(const struct authority *authority)
 {
-    return clock_wall_ms(authority->world.clock) / 1000;
+    return clock_wall_ms(authority->world.clock) / MS_PER_S;
 }
 
 static enum err make_empty(struct authority **out,
@@ -209,20 +206,18 @@ static enum err read_text(char **out,
                           size_t length_max,
                           struct err_detail *why)
 {
-    uint8_t *data = NULL;
-    size_t length = 0;
-    enum err err = files->read(files->context, path, FILE_PUBLIC, length_max,
-                               &data, &length);
+    struct content content = {0};
+    enum err err =
+        content_read(&content, files, path, FILE_PUBLIC, length_max, why);
     if (err) {
-        err_explain(why, "%s: %s", path, err_text(err));
         return err;
     }
-    *out = (char *)data; /* a zero follows the content */
-    if (memchr(data, '\0', length)) {
-        text_close(out);
+    if (memchr(content.text, '\0', content.length)) {
+        content_clear(&content);
         err_explain(why, "%s: damaged", path);
         return ERR_MALFORMED;
     }
+    *out = content.text; /* the caller frees it now */
     return ERR_NONE;
 }
 
@@ -313,29 +308,17 @@ static enum err read_keys(struct authority *authority,
 {
     struct path path;
     struct err_detail where = {0};
-    const struct files *files = authority->world.files;
     enum err err = path_make(&path, "%s/authority.key", folder);
     if (err) {
         return err;
     }
-    uint8_t *data = NULL;
-    size_t length = 0;
-    err = files->read(files->context, path.text, FILE_SECRET,
-                      KEY_FILE_BYTES_MAX, &data, &length);
-    if (err == ERR_EXPOSED) {
-        err_explain(why,
-                    "%s: others than its owner can read or write this secret: "
-                    "chmod 600 %s",
-                    path.text, path.text);
+    scoped(content_clear) struct content content = {0};
+    err = content_read(&content, authority->world.files, path.text, FILE_SECRET,
+                       KEY_FILE_BYTES_MAX, why);
+    if (err) {
         return err;
     }
-    if (err) {
-        err_explain(why, "%s: %s", path.text, err_text(err));
-        return err == ERR_TOO_LARGE ? ERR_MALFORMED : err;
-    }
-    err = parse_keys(authority, bytes_of(data, length), &where);
-    sodium_memzero(data, length);
-    free(data);
+    err = parse_keys(authority, content_bytes(&content), &where);
     if (!err &&
         !find_key(authority,
                   find_state(authority, LEDGER_AUTHORITY_ACTIVE)->key)) {
@@ -386,25 +369,14 @@ static enum err lock(struct authority *authority,
     if (err) {
         return err;
     }
-    char *kept = strdup(path.text);
-    if (!kept) {
-        return ERR_MEMORY;
-    }
-    err = files->write(files->context, path.text, FILE_PUBLIC, false,
-                       bytes_of_text(lock_text));
-    if (err) {
-        free(kept);
-        err_explain(why, "%s: %s", path.text, err_text(err));
-    }
-    if (err == ERR_EXISTS) {
+    err = files->lock(files->context, path.text, &authority->lock);
+    if (err == ERR_BUSY) {
         err_explain(why,
-                    "%s: another troupe command writes here, or one was "
-                    "killed: remove this file when none runs any more",
+                    "%s: another troupe command writes here: wait until it "
+                    "has ended",
                     path.text);
-        return ERR_BUSY;
-    }
-    if (!err) {
-        authority->lock_path = kept;
+    } else if (err) {
+        content_explain(why, path.text, err);
     }
     return err;
 }

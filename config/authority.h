@@ -3,7 +3,7 @@
  * does with them. Changes are made in memory; authority_save() writes them.
  *
  * A folder holds `authority.key` (secret), `ledger` and `trust` (public), and
- * a file `lock` while a command writes. One thread.
+ * a file `lock`, locked while a command writes. One thread.
  */
 
 #ifndef CONFIG_AUTHORITY_H
@@ -11,6 +11,7 @@
 
 #include "base/env.h"
 #include "base/err.h"
+#include "base/time_units.h"
 #include "config/changes.h"
 #include "config/identity.h"
 #include "config/ledger.h"
@@ -18,8 +19,8 @@
 #include <stdint.h>
 
 #define AUTHORITY_VALID_SECONDS_MIN 60
-#define AUTHORITY_VALID_SECONDS_MAX (100LL * 365 * 86400)
-#define AUTHORITY_VALID_SECONDS_DEFAULT (365LL * 86400)
+#define AUTHORITY_VALID_SECONDS_MAX (100 * 365 * S_PER_DAY)
+#define AUTHORITY_VALID_SECONDS_DEFAULT (365 * S_PER_DAY)
 /* How long before its issue a certificate is valid: for slow clocks. */
 #define AUTHORITY_BACKDATE_SECONDS 3600
 
@@ -46,7 +47,7 @@ FALLIBLE authority_make(struct authority **out,
 /*
  * ERR_NOT_FOUND, ERR_IO, ERR_EXPOSED, ERR_MALFORMED   a file
  * ERR_INVALID      the key file lacks the active key of the ledger
- * ERR_BUSY         another command writes, or one was killed: `lock` is there
+ * ERR_BUSY         another command writes: it holds `lock`
  * ERR_SUPERSEDED   the ledger is older than the trust beside it: an old copy
  *                  was put back, and serials would be given twice
  * ERR_LIMIT, ERR_MEMORY

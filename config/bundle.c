@@ -1,6 +1,7 @@
 #include "config/bundle.h"
 
 #include "base/scope.h"
+#include "config/content.h"
 #include "config/path.h"
 
 #include <assert.h>
@@ -60,12 +61,6 @@ static enum err write_key(struct changes *changes,
             ? changes_write_file(changes, path.text, FILE_SECRET, content, why)
             : changes_make_file(changes, path.text, FILE_SECRET, content, why);
     sodium_memzero(text, sizeof text);
-    if (err == ERR_EXPOSED) {
-        err_explain(why,
-                    "%s: others than its owner can read or write this secret: "
-                    "chmod 600 %s",
-                    path.text, path.text);
-    }
     return err;
 }
 
@@ -77,27 +72,44 @@ enum standing {
     STANDING_FOREIGN, /* another cluster's */
 };
 
-static enum err look(enum standing *out,
-                     uint64_t *version,
+struct sight {
+    struct path path; /* of the trust in the folder */
+    enum standing standing;
+    uint64_t version; /* of what stands there; STANDING_ABSENT: 0 */
+};
+
+static enum err look(struct sight *out,
                      const struct files *files,
-                     const char *path,
-                     const struct trust *next)
+                     const char *folder,
+                     const char *trust_text,
+                     struct err_detail *why)
 {
+    scoped(trust_unref) struct trust *next = NULL;
     scoped(trust_unref) struct trust *found = NULL;
-    enum err err = trust_open(&found, files, path, NULL);
-    if (err == ERR_NOT_FOUND || err == ERR_MALFORMED || err == ERR_FORGED) {
-        *out = STANDING_ABSENT;
-        return ERR_NONE;
+    *out = (struct sight){.standing = STANDING_ABSENT};
+    enum err err = path_make(&out->path, "%s/trust", folder);
+    if (!err) {
+        err = trust_decode(&next, bytes_of_text(trust_text), why);
     }
     if (err) {
         return err;
     }
-    *version = trust_version(found);
+    struct err_detail refusal = {0};
+    err = trust_open(&found, files, out->path.text, &refusal);
+    if (err == ERR_NOT_FOUND || err == ERR_MALFORMED || err == ERR_FORGED) {
+        return ERR_NONE;
+    }
+    if (err) {
+        err_explain(why, "%s", refusal.text);
+        return err;
+    }
+    out->version = trust_version(found);
     if (memcmp(trust_cluster_id(found), trust_cluster_id(next),
                CLUSTER_ID_BYTES) != 0) {
-        *out = STANDING_FOREIGN;
+        out->standing = STANDING_FOREIGN;
     } else {
-        *out = *version < trust_version(next) ? STANDING_OLDER : STANDING_SAME;
+        out->standing =
+            out->version < trust_version(next) ? STANDING_OLDER : STANDING_SAME;
     }
     return ERR_NONE;
 }
@@ -108,28 +120,19 @@ static enum err write_trust(struct changes *changes,
                             const char *trust_text,
                             struct err_detail *why)
 {
-    struct path path;
-    enum standing standing = STANDING_ABSENT;
-    uint64_t version = 0;
-    scoped(trust_unref) struct trust *next = NULL;
-    enum err err = path_make(&path, "%s/trust", folder);
-    if (!err) {
-        err = trust_decode(&next, bytes_of_text(trust_text), why);
-    }
-    if (!err) {
-        err = look(&standing, &version, files, path.text, next);
-    }
+    struct sight sight;
+    enum err err = look(&sight, files, folder, trust_text, why);
     if (err) {
         return err;
     }
-    if (standing == STANDING_FOREIGN) {
+    if (sight.standing == STANDING_FOREIGN) {
         err_explain(why, "%s is another cluster's: choose another folder",
-                    path.text);
+                    sight.path.text);
         return ERR_OTHER_CLUSTER;
     }
-    return standing == STANDING_SAME
+    return sight.standing == STANDING_SAME
                ? ERR_NONE
-               : changes_write_file(changes, path.text, FILE_PUBLIC,
+               : changes_write_file(changes, sight.path.text, FILE_PUBLIC,
                                     bytes_of_text(trust_text), why);
 }
 
@@ -215,27 +218,23 @@ enum err bundle_put_trust(struct bundle_trust *out,
                           const char *trust_text,
                           struct err_detail *why)
 {
-    struct path path;
-    enum standing standing = STANDING_ABSENT;
-    struct bundle_trust result = {0};
-    scoped(trust_unref) struct trust *next = NULL;
-    enum err err = path_make(&path, "%s/trust", folder);
-    if (!err) {
-        err = trust_decode(&next, bytes_of_text(trust_text), why);
+    struct sight sight;
+    enum err err = look(&sight, files, folder, trust_text, why);
+    if (err) {
+        return err;
     }
-    if (!err) {
-        err = look(&standing, &result.old_version, files, path.text, next);
-    }
-    result.is_there = standing == STANDING_SAME || standing == STANDING_OLDER;
-    result.is_replaced = standing == STANDING_OLDER;
-    if (!err && result.is_replaced) {
-        err = files->write(files->context, path.text, FILE_PUBLIC, true,
+    bool is_older = sight.standing == STANDING_OLDER;
+    if (is_older) {
+        err = files->write(files->context, sight.path.text, FILE_PUBLIC, true,
                            bytes_of_text(trust_text));
     }
     if (err) {
-        err_explain(why, "%s: %s", path.text, err_text(err));
+        content_explain(why, sight.path.text, err);
         return err;
     }
-    *out = result;
+    *out = (struct bundle_trust){.is_there = is_older ||
+                                             sight.standing == STANDING_SAME,
+                                 .is_replaced = is_older,
+                                 .old_version = sight.version};
     return ERR_NONE;
 }

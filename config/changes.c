@@ -1,6 +1,7 @@
 #include "config/changes.h"
 
 #include "base/scope.h"
+#include "config/content.h"
 
 #include <assert.h>
 #include <sodium.h>
@@ -115,7 +116,7 @@ static enum err finish(struct changes *changes,
 {
     struct change *change = &changes->made[changes->made_count];
     if (err) {
-        err_explain(why, "%s: %s", change->path, err_text(err));
+        content_explain(why, change->path, err);
         change_clear(change);
     } else {
         changes->made_count++;

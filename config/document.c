@@ -194,6 +194,25 @@ static enum err refuse(struct parse *parse,
     return ERR_INVALID;
 }
 
+static_assert(DOCUMENT_KEY_BYTES_MAX == 256, "as the text says");
+
+static void tell_long_key(struct parse *parse, struct problem_place place)
+{
+    tell(parse, place, "a key of more than 256 bytes",
+         "a key of at most 256 bytes, a colon and a space: \"key: value\"");
+}
+
+/*
+ * libyaml gives up looking for a key's colon on the same line only when it
+ * is more than 1,024 characters away, and then points behind them.
+ */
+static bool is_long_key(const yaml_parser_t *parser)
+{
+    return parser->context &&
+           strcmp(parser->context, "while scanning a simple key") == 0 &&
+           parser->context_mark.line == parser->problem_mark.line;
+}
+
 /* The next event; the caller deletes it, in any case. */
 static enum err next_event(struct parse *parse, yaml_event_t *event)
 {
@@ -204,6 +223,10 @@ static enum err next_event(struct parse *parse, yaml_event_t *event)
     const yaml_parser_t *parser = &parse->parser;
     if (parser->error == YAML_MEMORY_ERROR) {
         return ERR_MEMORY;
+    }
+    if (is_long_key(parser)) {
+        tell_long_key(parse, place_of(parser->context_mark));
+        return ERR_INVALID;
     }
     const char *complaint = parser->problem ? parser->problem : "no YAML";
     char found[224];
@@ -367,6 +390,10 @@ static enum err read_pair(struct parse *parse,
     value->key = key;
     key = NULL;
     value->key_place = place_of(key_event->start_mark);
+    if (strlen(value->key) > DOCUMENT_KEY_BYTES_MAX) {
+        tell_long_key(parse, value->key_place); /* and the pair is dropped */
+        return ERR_NONE;
+    }
     const struct document_node *first = document_get(map, value->key);
     if (first) {
         refuse_double(parse, first, value);

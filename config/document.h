@@ -20,6 +20,7 @@
 #define DOCUMENT_DEPTH_MAX 16
 #define DOCUMENT_NODE_COUNT_MAX 65536
 #define DOCUMENT_KEY_COUNT_MAX 256 /* of one map */
+#define DOCUMENT_KEY_BYTES_MAX 256
 
 enum document_kind {
     DOCUMENT_EMPTY, /* nothing, "~" or "null" */

@@ -18,6 +18,7 @@
 /* The door's port, the bus's, and 1,024 for links; as in the schema. */
 #define PORT_DEFAULT 7600
 #define PORT_COUNT 1026
+#define PEERS_DEFAULT 256
 #define SHARED_PORT_COUNT 100 /* for each of several nodes on one host */
 
 static const char *const transports[] = {
@@ -222,6 +223,17 @@ static void write_node(struct writer *out,
     }
 }
 
+/* All that there may be: nodes are added later. */
+static void write_limits(struct writer *out, const struct founding *founding)
+{
+    if (founding->host_count > PEERS_DEFAULT + 1) {
+        lines_write(out,
+                    "  limits:\n"
+                    "    peers_max: %d\n",
+                    SETTINGS_MEMBER_COUNT_MAX);
+    }
+}
+
 /*
  * The configuration of one host; `self` is NULL for the operator's.
  * `*out` is freed by the caller with free(). ERR_MEMORY
@@ -255,9 +267,10 @@ static enum err write_yaml(char **out,
                 "cluster:\n"
                 "  name: \"%s\"\n"
                 "  id: \"%s\"\n"
-                "  transport: %s\n"
-                "  nodes:\n",
+                "  transport: %s\n",
                 founding->cluster_name, id, transports[founding->transport]);
+    write_limits(&writer, founding);
+    lines_write(&writer, "  nodes:\n");
     for (uint32_t i = 0; i < founding->host_count; i++) {
         write_node(&writer, founding, i);
     }

@@ -2,6 +2,7 @@
 
 #include "base/scope.h"
 #include "config/armor.h"
+#include "config/content.h"
 #include "config/path.h"
 #include "config/secret.h"
 
@@ -24,21 +25,6 @@ struct identity_holders {
     uint8_t *secret; /* CERTIFICATE_KEY_BYTES, guarded */
     struct identity identity;
 };
-
-/* A file that is wiped when it goes out of scope. */
-struct content {
-    uint8_t *data;
-    size_t length;
-};
-
-static void content_close(struct content *content)
-{
-    if (content->data) {
-        sodium_memzero(content->data, content->length);
-        free(content->data);
-        content->data = NULL;
-    }
-}
 
 enum err identity_library_init(void)
 {
@@ -104,41 +90,19 @@ enum err identity_make(const struct identity **out,
     return ERR_NONE;
 }
 
-static enum err read_file(struct content *out,
-                          const struct files *files,
-                          const char *path,
-                          enum file_access access,
-                          struct err_detail *why)
-{
-    enum err err =
-        files->read(files->context, path, access, IDENTITY_FILE_BYTES_MAX,
-                    &out->data, &out->length);
-    if (err == ERR_EXPOSED) {
-        err_explain(why,
-                    "%s: others than its owner can read or write this secret: "
-                    "chmod 600 %s",
-                    path, path);
-    } else if (err == ERR_TOO_LARGE) {
-        err_explain(why, "%s: far too long for what it should be", path);
-        return ERR_MALFORMED;
-    } else if (err) {
-        err_explain(why, "%s: %s", path, err_text(err));
-    }
-    return err;
-}
-
 enum err identity_read_certificate(uint8_t out[static CERTIFICATE_BYTES_MAX],
                                    size_t *out_length,
                                    const struct files *files,
                                    const char *path,
                                    struct err_detail *why)
 {
-    scoped(content_close) struct content content = {0};
-    enum err err = read_file(&content, files, path, FILE_PUBLIC, why);
+    scoped(content_clear) struct content content = {0};
+    enum err err = content_read(&content, files, path, FILE_PUBLIC,
+                                IDENTITY_FILE_BYTES_MAX, why);
     if (err) {
         return err;
     }
-    struct armor armor = armor_of(bytes_of(content.data, content.length));
+    struct armor armor = armor_of(content_bytes(&content));
     struct writer writer = writer_of(out, CERTIFICATE_BYTES_MAX);
     struct err_detail where = {0};
     err = armor_read(&armor, ARMOR_CERTIFICATE, &writer, &where);
@@ -230,15 +194,15 @@ static enum err make_from_key_file(const struct identity **out,
     if (err) {
         return err;
     }
-    scoped(content_close) struct content content = {0};
-    err = read_file(&content, files, path, FILE_SECRET, why);
+    scoped(content_clear) struct content content = {0};
+    err = content_read(&content, files, path, FILE_SECRET,
+                       IDENTITY_FILE_BYTES_MAX, why);
     if (err) {
         return err;
     }
     uint8_t secret[CERTIFICATE_KEY_BYTES] = {0};
     struct err_detail where = {0};
-    err = find_key(secret, bytes_of(content.data, content.length), &certificate,
-                   &where);
+    err = find_key(secret, content_bytes(&content), &certificate, &where);
     if (err == ERR_INVALID) {
         err_explain(why,
                     "%s: the key does not belong to the certificate beside "

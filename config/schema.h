@@ -58,6 +58,8 @@ struct schema_key {
     const char *const *choices; /* SCHEMA_CHOICE, SCHEMA_ROLES; NULL ends */
     const char *also;           /* a further condition in words; NULL: none */
     const char *text;           /* what it is for: one paragraph */
+    /* It is read and checked, and the layer that will use it is not there. */
+    bool is_unused_yet;
 };
 
 /* The whole table; parents stand before their children. */

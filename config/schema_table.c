@@ -46,6 +46,7 @@ static const struct schema_key keys[] = {
          "line."},
 {.path = "node.data_dir", .kind = SCHEMA_PATH, IN_SETTINGS(node.data_dir),
  .min = 1, .max = 1023, .standard = "/var/lib/troupe",
+ .is_unused_yet = true,
  .text = "The folder for the durable log and the applied state. Each node "
          "uses the folder of its own name in it, so that several nodes may "
          "share one machine and one file. A relative path counts from the "
@@ -68,6 +69,7 @@ static const struct schema_key keys[] = {
          "machines."},
 {.path = "node.reactors", .kind = SCHEMA_NUMBER, IN_SETTINGS(node.reactors),
  .max = 256, .standard = "0",
+ .is_unused_yet = true,
  .text = "How many reactor threads own the node's shards and links. 0: one "
          "for each core."},
 {.path = "node.door_connections_max", .kind = SCHEMA_NUMBER,
@@ -82,6 +84,7 @@ static const struct schema_key keys[] = {
  .count_offset = offsetof(struct settings, seed_count),
  .item_bytes = sizeof(struct settings_seed),
  .max = SETTINGS_SEED_COUNT_MAX, .derived = "the doors of cluster.nodes",
+ .is_unused_yet = true,
  .text = "Addresses of doors to ask for the cluster when this node joins, in "
          "the order in which they are tried: tcp://HOST:PORT, "
          "ws://HOST:PORT/door or ipc://PATH."},
@@ -92,6 +95,7 @@ static const struct schema_key keys[] = {
          "with the keys named."},
 {.path = "cluster.name", .kind = SCHEMA_NAME, IN_SETTINGS(cluster.name),
  .min = 1, .max = 63, .standard = "troupe",
+ .is_unused_yet = true,
  .text = "What people call the cluster: in logs, metrics and the dashboard. "
          "What keeps two clusters apart is the id, not the name."},
 {.path = "cluster.id", .kind = SCHEMA_ID, IN_SETTINGS(cluster.id),
@@ -115,6 +119,7 @@ static const struct schema_key keys[] = {
 {.path = "cluster.shards", .kind = SCHEMA_NUMBER,
  IN_SETTINGS(cluster.shards), .min = 1, .max = 4096, .standard = "128",
  .also = "a power of two",
+ .is_unused_yet = true,
  .text = "Into how many shards actors and task queues are divided. Fixed at "
          "founding: choose at least ten times the largest number of nodes "
          "that is planned."},
@@ -122,6 +127,7 @@ static const struct schema_key keys[] = {
  IN_SETTINGS(cluster.replication), .min = 1, .max = 7,
  .derived = "3; 1 with fewer than three nodes that have the role shard",
  .also = "odd, and at most the number of nodes that have the role shard",
+ .is_unused_yet = true,
  .text = "On how many nodes each shard is kept. 3 survives the loss of one "
          "node, 5 of two. With 1 a lost node takes its data with it."},
 
@@ -169,15 +175,18 @@ static const struct schema_key keys[] = {
          "transport tcp."},
 {.path = "cluster.nodes[].zone", .kind = SCHEMA_NAME, IN_MEMBER(zone),
  .max = 63, .derived = "none",
+ .is_unused_yet = true,
  .text = "The rack, room or data centre that fails as one. The replicas of a "
          "shard are put into different zones as far as there are some."},
 {.path = "cluster.nodes[].weight", .kind = SCHEMA_NUMBER, IN_MEMBER(weight),
  .min = 1, .max = 10000, .standard = "100",
+ .is_unused_yet = true,
  .text = "The node's share of the shards, relative to the weights of the "
          "other nodes: one with 200 gets twice as many as one with 100."},
 {.path = "cluster.nodes[].roles", .kind = SCHEMA_ROLES, IN_MEMBER(roles),
  .min = 1, .max = 4, .choices = roles,
  .standard = "[voter, shard, worker, gateway]",
+ .is_unused_yet = true,
  .text = "What the node does. voter: may vote in the meta group. shard: holds "
          "shards. worker: runs the workers of task pools. gateway: serves "
          "HTTP and WebSocket clients."},
@@ -188,22 +197,26 @@ static const struct schema_key keys[] = {
  IN_SETTINGS(cluster.timeouts.election_ms), .min = 50 * MS,
  .max = MINUTE, .standard = "500ms",
  .also = "at least three times heartbeat",
+ .is_unused_yet = true,
  .text = "A follower that has not heard of its leader for this time asks for "
          "an election (a closed link asks at once). Shorter finds a lost "
          "owner sooner; too short takes a busy one for a lost one."},
 {.path = "cluster.timeouts.heartbeat", .kind = SCHEMA_DURATION,
  IN_SETTINGS(cluster.timeouts.heartbeat_ms), .min = 10 * MS,
  .max = 10 * SECOND, .standard = "100ms",
+ .is_unused_yet = true,
  .text = "How often a node tells its peers that the leaders on it are alive."},
 {.path = "cluster.timeouts.reactor_stall", .kind = SCHEMA_DURATION,
  IN_SETTINGS(cluster.timeouts.reactor_stall_ms), .min = 10 * MS,
  .max = MINUTE, .standard = "500ms",
+ .is_unused_yet = true,
  .text = "The heartbeat does not vouch for the shards of a reactor that has "
          "not turned for this time, so that a hung handler loses its shards "
          "to another node."},
 {.path = "cluster.timeouts.actor_slice", .kind = SCHEMA_DURATION_US,
  IN_SETTINGS(cluster.timeouts.actor_slice_us), .min = 50 * US,
  .max = 100000 * US, .standard = "1ms",
+ .is_unused_yet = true,
  .text = "How long actors run in one turn of a reactor before links, timers "
          "and Raft have their turn again."},
 {.path = "cluster.timeouts.handshake", .kind = SCHEMA_DURATION,
@@ -242,6 +255,7 @@ static const struct schema_key keys[] = {
 {.path = "cluster.timeouts.ask", .kind = SCHEMA_DURATION,
  IN_SETTINGS(cluster.timeouts.ask_ms), .min = 1 * MS, .max = HOUR,
  .standard = "5s",
+ .is_unused_yet = true,
  .text = "How long an ask waits for its answer if the caller does not say."},
 
 {.path = "cluster.limits", .kind = SCHEMA_PART, .derived = "all defaults",
@@ -307,40 +321,49 @@ static const struct schema_key keys[] = {
  .count_offset = offsetof(struct settings, cluster.pool_count),
  .item_bytes = sizeof(struct settings_pool),
  .max = SETTINGS_POOL_COUNT_MAX, .derived = "none",
+ .is_unused_yet = true,
  .text = "Task pools that exist from the start. Others can be added later."},
 {.path = "cluster.pools[].name", .kind = SCHEMA_NAME, IN_POOL(name),
  .min = 1, .max = 63, .also = "each only once",
+ .is_unused_yet = true,
  .text = "What the pool is called when tasks are submitted to it, and in the "
          "rights of client certificates."},
 {.path = "cluster.pools[].workers", .kind = SCHEMA_NUMBER, IN_POOL(workers),
  .min = 1, .max = 1024, .standard = "4",
+ .is_unused_yet = true,
  .text = "How many tasks of the pool run at a time on each node that has the "
          "role worker. Tasks may block, so that it may exceed the cores."},
 {.path = "cluster.pools[].durable", .kind = SCHEMA_BOOL, IN_POOL(durable),
  .standard = "true",
+ .is_unused_yet = true,
  .text = "true: a submitted task is on disk on a majority before it is "
          "acknowledged. false: tasks live in memory and are lost with their "
          "coordinator; faster."},
 {.path = "cluster.pools[].queue_max", .kind = SCHEMA_NUMBER,
  IN_POOL(queue_max), .min = 1, .max = 100000000, .standard = "1000000",
+ .is_unused_yet = true,
  .text = "How many tasks may wait in the pool, over all shards. When it is "
          "full, submitting says so."},
 {.path = "cluster.pools[].lease", .kind = SCHEMA_DURATION, IN_POOL(lease_ms),
  .min = SECOND, .max = 7 * DAY, .standard = "30s",
+ .is_unused_yet = true,
  .text = "For how long a worker has a task to itself without renewing its "
          "lease; it renews by itself as long as its node lives. Then the task "
          "is given to another."},
 {.path = "cluster.pools[].attempts_max", .kind = SCHEMA_NUMBER,
  IN_POOL(attempts_max), .min = 1, .max = 1000, .standard = "5",
+ .is_unused_yet = true,
  .text = "How often a task is tried before it is put among the dead letters."},
 {.path = "cluster.pools[].retry_backoff_min", .kind = SCHEMA_DURATION,
  IN_POOL(retry_backoff_min_ms), .min = 1 * MS, .max = HOUR,
  .standard = "1s", .also = "at most retry_backoff_max",
+ .is_unused_yet = true,
  .text = "The pause after a task's first failed attempt. It doubles with each "
          "further one, with some jitter."},
 {.path = "cluster.pools[].retry_backoff_max", .kind = SCHEMA_DURATION,
  IN_POOL(retry_backoff_max_ms), .min = 1 * MS, .max = 7 * DAY,
  .standard = "5m",
+ .is_unused_yet = true,
  .text = "The longest pause between two attempts at a task."},
 };
 /* clang-format on */

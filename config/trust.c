@@ -1,6 +1,8 @@
 #include "config/trust.h"
 
 #include "base/scope.h"
+#include "base/time_units.h"
+#include "config/content.h"
 #include "config/lines.h"
 
 #include <assert.h>
@@ -384,17 +386,14 @@ enum err trust_open(struct trust **out,
                     const char *path,
                     struct err_detail *why)
 {
-    uint8_t *text = NULL;
-    size_t length = 0;
-    enum err err = files->read(files->context, path, FILE_PUBLIC,
-                               FILE_BYTES_MAX, &text, &length);
+    scoped(content_clear) struct content content = {0};
+    enum err err =
+        content_read(&content, files, path, FILE_PUBLIC, FILE_BYTES_MAX, why);
     if (err) {
-        err_explain(why, "%s: %s", path, err_text(err));
-        return err == ERR_TOO_LARGE ? ERR_MALFORMED : err;
+        return err;
     }
     struct err_detail where = {0};
-    err = trust_decode(out, bytes_of(text, length), &where);
-    free(text);
+    err = trust_decode(out, content_bytes(&content), &where);
     if (err) {
         err_explain(why, "%s: %s", path,
                     where.text[0] ? where.text : err_text(err));
@@ -486,10 +485,10 @@ static enum err check_time(const struct certificate *certificate,
                            uint64_t skew_ms)
 {
     int64_t skew = skew_ms > INT64_MAX ? INT64_MAX : (int64_t)skew_ms;
-    if (add_capped(wall_ms, skew) < certificate->not_before * 1000) {
+    if (add_capped(wall_ms, skew) < certificate->not_before * MS_PER_S) {
         return ERR_NOT_YET_VALID;
     }
-    if (add_capped(wall_ms, -skew) >= certificate->not_after * 1000) {
+    if (add_capped(wall_ms, -skew) >= certificate->not_after * MS_PER_S) {
         return ERR_EXPIRED;
     }
     return ERR_NONE;

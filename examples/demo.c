@@ -7,17 +7,19 @@
  * Everything it makes is in a temporary folder, which it removes.
  */
 
+#include "base/owner.h"
 #include "base/posix/posix_clock.h"
 #include "base/posix/posix_entropy.h"
 #include "base/posix/posix_files.h"
+#include "base/posix/posix_folder.h"
 #include "base/posix/posix_log.h"
 #include "base/posix/posix_memory.h"
+#include "base/time_units.h"
 #include "config/founding.h"
 #include "node/node.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <ftw.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -33,7 +35,6 @@
 #define MESSAGE_BYTES 100
 #define TURN_BYTES (64u * 1024)
 #define REPORT_MS 500
-#define NS_PER_MS 1000000ull
 #define PORTS_PER_NODE 1100 /* door, bus and one for each link */
 
 static const char *const names[NODE_COUNT] = {"alpha", "beta"};
@@ -77,8 +78,7 @@ static void pump_soon(struct talker *talker)
 /* Send until the turn's share is used up or the link is full. */
 static void run_pump(struct reactor_event *event)
 {
-    struct talker *talker =
-        (struct talker *)((char *)event - offsetof(struct talker, pump));
+    struct talker *talker = OWNER_OF(event, struct talker, pump);
     talker->is_pumping = false;
     if (!peer_is_up(talker->peer)) {
         return;
@@ -149,9 +149,7 @@ static void on_digest(void *context, const char *from, struct bytes digest)
 
 static void run_report(struct timer *timer)
 {
-    struct talker *talker =
-        (struct talker *)((char *)timer -
-                          offsetof(struct talker, report_timer));
+    struct talker *talker = OWNER_OF(timer, struct talker, report_timer);
     struct endpoint *endpoint = node_endpoint(talker->node);
     const struct link_stats *stats = peer_stats(talker->peer);
     talker->report.incarnation = endpoint_incarnation(endpoint);
@@ -436,17 +434,6 @@ static bool run_story(struct child children[NODE_COUNT],
     return print_sum(children) == 0 && children[0].now.is_up;
 }
 
-static int remove_entry(const char *path,
-                        const struct stat *about,
-                        int kind,
-                        struct FTW *where)
-{
-    (void)about;
-    (void)kind;
-    (void)where;
-    return remove(path);
-}
-
 static int run_demo(uint64_t seconds)
 {
     char parent[] = "/tmp/troupe-demo-XXXXXX";
@@ -476,7 +463,7 @@ static int run_demo(uint64_t seconds)
     for (uint32_t i = 0; i < NODE_COUNT; i++) {
         stop_child(&children[i], SIGTERM);
     }
-    (void)nftw(parent, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    is_good = posix_folder_remove(parent) == ERR_NONE && is_good;
     return is_good ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

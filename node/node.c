@@ -1,12 +1,13 @@
 #include "node/node.h"
 
+#include "base/owner.h"
 #include "base/posix/posix_clock.h"
 #include "base/posix/posix_entropy.h"
 #include "base/posix/posix_files.h"
 #include "base/posix/posix_limits.h"
-#include "base/posix/posix_thread.h"
-#include "base/posix/posix_waker.h"
+#include "base/posix/posix_reactor.h"
 #include "base/scope.h"
+#include "base/time_units.h"
 #include "config/config.h"
 #include "transport/nng_network.h"
 
@@ -20,16 +21,8 @@
 /* sodium_malloc() locks a page for each of a link's secrets. */
 #define LOCKED_BYTES_PER_PEER (2 * 4096)
 #define LOCKED_BYTES_ASIDE (256 * 1024)
-#define NS_PER_S UINT64_C(1000000000)
 #define KEYS_PAUSE_NS (60 * NS_PER_S)
 #define EXPIRY_PAUSE_NS (24 * 60 * 60 * NS_PER_S) /* between warnings */
-
-/* A reactor with its thread. */
-struct runner {
-    struct posix_waker *waker;
-    struct reactor *reactor;
-    struct posix_thread *thread;
-};
 
 struct node {
     struct timer keys_timer;   /* the next look at the keys folder */
@@ -39,49 +32,10 @@ struct node {
     struct log *log;
     const struct identity *identity;
     struct trust *trust;
-    struct runner links;
-    struct runner door;
+    struct posix_reactor *links;
+    struct posix_reactor *door;
     struct endpoint *endpoint;
 };
-
-/* ---- reactors ---- */
-
-static enum err runner_init(struct runner *runner, const char *name)
-{
-    enum err err = posix_waker_open(&runner->waker);
-    if (err) {
-        return err;
-    }
-    struct reactor_config config = {.name = name,
-                                    .clock = posix_clock(),
-                                    .waker = posix_waker_table(runner->waker)};
-    return reactor_open(&runner->reactor, &config);
-}
-
-static void runner_clear(struct runner *runner)
-{
-    reactor_close(&runner->reactor);
-    posix_waker_close(&runner->waker);
-}
-
-static void run_reactor(void *argument)
-{
-    struct runner *runner = argument;
-    reactor_run(runner->reactor);
-}
-
-static enum err runner_start(struct runner *runner, const char *name)
-{
-    return posix_thread_start(&runner->thread, name, run_reactor, runner);
-}
-
-static void runner_stop(struct runner *runner)
-{
-    if (runner->thread) {
-        reactor_stop(runner->reactor);
-        posix_thread_join(&runner->thread);
-    }
-}
 
 /* ---- opening, in order ---- */
 
@@ -167,6 +121,15 @@ static enum err read_keys(const struct node *node,
         *trust, bytes_of((*identity)->encoded, (*identity)->encoded_length),
         clock_wall_ms(posix_clock()),
         node->settings->cluster.limits.clock_skew_ms, &own_certificate, why);
+    if (!err && memcmp(own_certificate.cluster_id, node->settings->cluster.id,
+                       CLUSTER_ID_BYTES) != 0) {
+        char id[2 * CLUSTER_ID_BYTES + 1];
+        hex_encode(id, bytes_of(own_certificate.cluster_id, CLUSTER_ID_BYTES));
+        err_explain(why,
+                    "%s.cert is of the cluster %s; cluster.id names another",
+                    own->name, id);
+        err = ERR_OTHER_CLUSTER;
+    }
     if (!err && own_certificate.role != ROLE_NODE) {
         err_explain(why,
                     "%s.cert is for the role %s; a node needs the role node",
@@ -186,7 +149,7 @@ static void warn_of_expiry(struct node *node)
 {
     uint64_t now_ns = clock_now_ns(posix_clock());
     int64_t now_ms = clock_wall_ms(posix_clock());
-    int64_t left_ms = node->identity->certificate.not_after * 1000 - now_ms;
+    int64_t left_ms = node->identity->certificate.not_after * MS_PER_S - now_ms;
     int64_t warning_ms =
         (int64_t)node->settings->cluster.limits.certificate_warning_ms;
     bool is_due = node->expiry_warned_ns == 0 ||
@@ -194,7 +157,7 @@ static void warn_of_expiry(struct node *node)
     if (left_ms < warning_ms && is_due) {
         node->expiry_warned_ns = now_ns;
         log_warn(node->log, "certificate.expires",
-                 LOG_NUMBER("days_left", left_ms / 86400000),
+                 LOG_NUMBER("days_left", left_ms / MS_PER_DAY),
                  LOG_TEXT("next", "troupe key renew"));
     }
 }
@@ -245,8 +208,8 @@ static enum err open_endpoint(struct node *node,
         .clock = posix_clock(),
         .entropy = posix_entropy(),
         .log = node->log,
-        .reactor = node->links.reactor,
-        .door_reactor = node->door.reactor,
+        .reactor = posix_reactor_get(node->links),
+        .door_reactor = posix_reactor_get(node->door),
         .identity = node->identity,
         .trust = node->trust,
         .addresses = {.door = door,
@@ -303,10 +266,10 @@ static enum err open_layers(struct node *node,
     }
     if (!err) {
         warn_of_expiry(node);
-        err = runner_init(&node->links, "links");
+        err = posix_reactor_open(&node->links, "links");
     }
     if (!err) {
-        err = runner_init(&node->door, "door");
+        err = posix_reactor_open(&node->door, "door");
     }
     if (!err) {
         err = open_endpoint(node, options, why);
@@ -340,10 +303,10 @@ static void run_keys_timer(struct timer *timer);
 enum err node_start(struct node *node)
 {
     node->keys_timer.fire = run_keys_timer;
-    reactor_timer_set(node->links.reactor, &node->keys_timer, KEYS_PAUSE_NS);
-    enum err err = runner_start(&node->door, "door");
+    reactor_timer_set(node_reactor(node), &node->keys_timer, KEYS_PAUSE_NS);
+    enum err err = posix_reactor_start(node->door);
     if (!err) {
-        err = runner_start(&node->links, "links");
+        err = posix_reactor_start(node->links);
     }
     if (err) {
         node_stop(node);
@@ -353,8 +316,8 @@ enum err node_start(struct node *node)
 
 void node_stop(struct node *node)
 {
-    runner_stop(&node->links);
-    runner_stop(&node->door);
+    posix_reactor_stop(node->links);
+    posix_reactor_stop(node->door);
 }
 
 void node_close(struct node **node)
@@ -363,12 +326,12 @@ void node_close(struct node **node)
         return;
     }
     node_stop(*node);
-    if ((*node)->links.reactor) {
-        reactor_timer_cancel((*node)->links.reactor, &(*node)->keys_timer);
+    if ((*node)->links) {
+        reactor_timer_cancel(node_reactor(*node), &(*node)->keys_timer);
     }
     endpoint_close(&(*node)->endpoint);
-    runner_clear(&(*node)->links);
-    runner_clear(&(*node)->door);
+    posix_reactor_close(&(*node)->links);
+    posix_reactor_close(&(*node)->door);
     trust_unref(&(*node)->trust);
     identity_unref(&(*node)->identity);
     log_close(&(*node)->log);
@@ -417,7 +380,7 @@ enum err node_reload(struct node *node, struct err_detail *why)
  */
 static void run_keys_timer(struct timer *timer)
 {
-    struct node *node = (struct node *)timer;
+    struct node *node = OWNER_OF(timer, struct node, keys_timer);
     struct err_detail why = {{0}};
     enum err err = node_reload(node, &why);
     if (err && err != node->reload_err) {
@@ -426,7 +389,7 @@ static void run_keys_timer(struct timer *timer)
                   LOG_TEXT("next", "what was read before stays in use"));
     }
     node->reload_err = err;
-    reactor_timer_set(node->links.reactor, timer, KEYS_PAUSE_NS);
+    reactor_timer_set(node_reactor(node), timer, KEYS_PAUSE_NS);
 }
 
 const struct settings *node_settings(const struct node *node)
@@ -446,5 +409,5 @@ struct endpoint *node_endpoint(const struct node *node)
 
 struct reactor *node_reactor(const struct node *node)
 {
-    return node->links.reactor;
+    return posix_reactor_get(node->links);
 }

@@ -1,13 +1,14 @@
 #include "transport/door.h"
 
+#include "base/owner.h"
 #include "base/scope.h"
+#include "base/time_units.h"
 #include "config/secret.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-#define NS_PER_MS 1000000u
-#define LOG_PAUSE_NS (1000 * (uint64_t)NS_PER_MS)
+#define LOG_PAUSE_NS (1000 * NS_PER_MS)
 #define USED_COUNT_MAX 4096 /* cookies remembered at the same time */
 
 struct used_cookie {
@@ -103,7 +104,7 @@ static void on_hello(struct door *door, uint32_t request, struct bytes hello)
     uint8_t raw[HANDSHAKE_BYTES_MAX];
     struct writer out = writer_of(raw, sizeof raw);
     uint64_t expires_ns = clock_now_ns(door->config.clock) +
-                          door->config.handshake_ms * (uint64_t)NS_PER_MS;
+                          door->config.handshake_ms * NS_PER_MS;
     atomic_fetch_add(&door->stats.hello_count, 1);
     enum err err =
         handshake_answer(&door->self, door->key, expires_ns, hello, &out);
@@ -116,7 +117,7 @@ static void on_hello(struct door *door, uint32_t request, struct bytes hello)
 
 static void run_decide(struct reactor_event *event)
 {
-    struct door_visit *visit = (struct door_visit *)event;
+    struct door_visit *visit = OWNER_OF(event, struct door_visit, event);
     visit->door->config.decide(visit->door->config.context, visit);
 }
 
@@ -206,7 +207,8 @@ static void on_message(void *context, uint32_t request, struct packet *packet)
 
 static void run_reply(struct reactor_event *event)
 {
-    scoped(visit_close) struct door_visit *visit = (struct door_visit *)event;
+    scoped(visit_close) struct door_visit *visit =
+        OWNER_OF(event, struct door_visit, event);
     struct door *door = visit->door;
     if (!door->socket) {
         return; /* shut meanwhile */
@@ -297,7 +299,7 @@ void door_close(struct door **door)
 
 static void run_new_self(struct reactor_event *event)
 {
-    struct new_self *new = (struct new_self *)event;
+    struct new_self *new = OWNER_OF(event, struct new_self, event);
     handshake_self_drop(&new->door->self);
     new->door->self = new->self;
     atomic_fetch_sub(&new->door->visit_count, 1);

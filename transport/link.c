@@ -1,6 +1,7 @@
 #include "transport/link.h"
 
 #include "base/scope.h"
+#include "base/time_units.h"
 #include "config/secret.h"
 #include "transport/inbox.h"
 #include "transport/outbox.h"
@@ -9,10 +10,9 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-#define NS_PER_MS 1000000u
 #define RENEWALS_MISSED_MAX 16
 #define RENEWALS_UNSEEN_MAX 8 /* before the peer has answered a ping */
-#define REPEAT_PAUSE_NS (200 * (uint64_t)NS_PER_MS)
+#define REPEAT_PAUSE_NS (200 * NS_PER_MS)
 
 enum signal {
     SIGNAL_PING = 1,   /* u64: the sender's time */
@@ -753,7 +753,7 @@ enum err link_resume(struct link *link, uint64_t now_ns)
 
 void link_on_time(struct link *link, uint64_t now_ns)
 {
-    uint64_t heartbeat_ns = link->limits.heartbeat_ms * (uint64_t)NS_PER_MS;
+    uint64_t heartbeat_ns = link->limits.heartbeat_ms * NS_PER_MS;
     if (now_ns >= link->ack_at_ns) {
         link->ack_is_due = true;
         link->ack_at_ns = never_ns;
@@ -783,7 +783,7 @@ uint64_t link_next_ns(const struct link *link)
     if (!link->is_up) {
         return never_ns;
     }
-    uint64_t heartbeat_ns = link->limits.heartbeat_ms * (uint64_t)NS_PER_MS;
+    uint64_t heartbeat_ns = link->limits.heartbeat_ms * NS_PER_MS;
     uint64_t next_ns = link->pinged_ns + heartbeat_ns;
     return link->ack_at_ns < next_ns ? link->ack_at_ns : next_ns;
 }

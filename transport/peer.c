@@ -1,14 +1,15 @@
 #include "transport/peer.h"
 
 #include "base/backoff.h"
+#include "base/owner.h"
 #include "base/scope.h"
+#include "base/time_units.h"
 #include "config/secret.h"
 
 #include <assert.h>
 #include <sodium.h>
 #include <stdlib.h>
 
-#define NS_PER_MS 1000000u
 #define KNOCK_LOG_PAUSE_MS 60000
 
 /* Where a knock stands. */
@@ -57,9 +58,6 @@ struct peer {
     struct turn_end turn_end;
     uint64_t down_ns; /* since when there is no connection */
 };
-
-#define PEER_OF(member_pointer, member) \
-    ((struct peer *)((char *)(member_pointer)-offsetof(struct peer, member)))
 
 static const struct endpoint_config *config_of(const struct peer *peer)
 {
@@ -124,7 +122,7 @@ static void flush_soon(struct peer *peer)
 
 static void run_turn_end(struct turn_end *turn_end)
 {
-    struct peer *peer = PEER_OF(turn_end, turn_end);
+    struct peer *peer = OWNER_OF(turn_end, struct peer, turn_end);
     link_flush(peer->link, now_of(peer));
     set_link_timer(peer);
 }
@@ -329,7 +327,7 @@ static void on_pipe_message(void *context, uint32_t pipe, struct packet *packet)
 
 static void run_link_timer(struct timer *timer)
 {
-    struct peer *peer = PEER_OF(timer, link_timer);
+    struct peer *peer = OWNER_OF(timer, struct peer, link_timer);
     uint64_t now_ns = now_of(peer);
     if (peer->pipe != 0 && now_ns >= deadline_ns(peer)) {
         if (link_is_proven(peer->link)) {
@@ -487,7 +485,7 @@ static void on_cookie(struct peer *peer, struct bytes answer)
 static void refresh_later(struct peer *peer)
 {
     int64_t wall_ms = clock_wall_ms(config_of(peer)->clock);
-    int64_t left_ms = peer->remote.certificate.not_after * 1000 - wall_ms;
+    int64_t left_ms = peer->remote.certificate.not_after * MS_PER_S - wall_ms;
     int64_t pause_ms = left_ms / 20;
     int64_t minute_ms = 60000;
     if (pause_ms < minute_ms) {
@@ -617,7 +615,7 @@ static void start_knock(struct peer *peer)
 
 static void run_knock_timer(struct timer *timer)
 {
-    struct peer *peer = PEER_OF(timer, knock_timer);
+    struct peer *peer = OWNER_OF(timer, struct peer, knock_timer);
     if (peer->knock_state != KNOCK_IDLE) {
         fail_knock(peer, ERR_TIMEOUT, NULL);
     } else {
@@ -627,7 +625,7 @@ static void run_knock_timer(struct timer *timer)
 
 static void run_refresh_timer(struct timer *timer)
 {
-    struct peer *peer = PEER_OF(timer, refresh_timer);
+    struct peer *peer = OWNER_OF(timer, struct peer, refresh_timer);
     refresh_later(peer);
     peer_refresh(peer);
 }

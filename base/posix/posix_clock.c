@@ -1,5 +1,7 @@
 #include "base/posix/posix_clock.h"
 
+#include "base/time_units.h"
+
 #include <assert.h>
 #include <time.h>
 
@@ -9,7 +11,7 @@ static uint64_t now_ns(void *context)
     struct timespec now = {0};
     int failed = clock_gettime(CLOCK_MONOTONIC, &now);
     assert(!failed);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
 static int64_t wall_ms(void *context)
@@ -18,7 +20,7 @@ static int64_t wall_ms(void *context)
     struct timespec now = {0};
     int failed = clock_gettime(CLOCK_REALTIME, &now);
     assert(!failed);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * MS_PER_S + now.tv_nsec / (int64_t)NS_PER_MS;
 }
 
 const struct clock *posix_clock(void)

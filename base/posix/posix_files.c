@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -358,6 +359,83 @@ static enum err files_list(void *context,
     return ERR_NONE;
 }
 
+struct file_lock {
+    int fd; /* open as long as the lock is held: the kernel's part of it */
+    char *path;
+};
+
+static void lock_close(struct file_lock **lock)
+{
+    if (*lock) {
+        close_fd(&(*lock)->fd);
+        free((*lock)->path);
+        free(*lock);
+        *lock = NULL;
+    }
+}
+
+/*
+ * Lock the file that has the path now. ERR_NOT_FOUND: it was another one, as
+ * whoever held the lock has just removed it.
+ */
+static enum err lock_once(struct file_lock *lock)
+{
+    lock->fd =
+        open(lock->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+             0600);
+    if (lock->fd < 0) {
+        return err_from_errno(errno);
+    }
+    if (flock(lock->fd, LOCK_EX | LOCK_NB)) {
+        return errno == EWOULDBLOCK ? ERR_BUSY : err_from_errno(errno);
+    }
+    struct stat held;
+    struct stat named;
+    if (fstat(lock->fd, &held)) {
+        return ERR_IO;
+    }
+    if (stat(lock->path, &named)) {
+        return err_from_lookup(errno);
+    }
+    return held.st_dev == named.st_dev && held.st_ino == named.st_ino
+               ? ERR_NONE
+               : ERR_NOT_FOUND;
+}
+
+static enum err files_lock(void *context, const char *path, void **out)
+{
+    (void)context;
+    scoped(lock_close) struct file_lock *lock = calloc(1, sizeof *lock);
+    if (!lock) {
+        return ERR_MEMORY;
+    }
+    lock->fd = -1;
+    lock->path = strdup(path);
+    if (!lock->path) {
+        return ERR_MEMORY;
+    }
+    enum err err = lock_once(lock);
+    while (err == ERR_NOT_FOUND) {
+        close_fd(&lock->fd);
+        err = lock_once(lock);
+    }
+    if (err) {
+        return err;
+    }
+    *out = lock;
+    lock = NULL; /* the caller owns it now */
+    return ERR_NONE;
+}
+
+static void files_unlock(void *context, void *held)
+{
+    (void)context;
+    struct file_lock *lock = held;
+    /* While it is held: the name cannot be anybody else's yet. */
+    (void)unlink(lock->path);
+    lock_close(&lock);
+}
+
 const struct files *posix_files(void)
 {
     static const struct files files = {
@@ -366,6 +444,8 @@ const struct files *posix_files(void)
         .make_folder = files_make_folder,
         .remove = files_remove,
         .list = files_list,
+        .lock = files_lock,
+        .unlock = files_unlock,
     };
     return &files;
 }

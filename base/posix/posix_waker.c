@@ -1,5 +1,7 @@
 #include "base/posix/posix_waker.h"
 
+#include "base/time_units.h"
+
 #include <assert.h>
 #include <linux/futex.h>
 #include <stdatomic.h>
@@ -14,7 +16,6 @@
  * no lock that the sleeper could run into.
  */
 
-#define NS_PER_S UINT64_C(1000000000)
 #define WAIT_NS_MAX (UINT64_C(1000000) * NS_PER_S) /* longer is for ever */
 
 enum { WAKER_AWAKE, WAKER_ASLEEP, WAKER_WOKEN };

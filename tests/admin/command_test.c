@@ -269,6 +269,22 @@ static void exit_codes_keep_their_numbers(void **state)
     assert_int_equal(exit_code_of(ERR_NOT_FOUND), EXIT_CODE_FAILED);
 }
 
+static void a_change_is_refused_where_a_question_is_answered(void **state)
+{
+    (void)state;
+    assert_int_equal(exit_code_of_change(ERR_NONE), EXIT_CODE_OK);
+    for (int err = 0; err < ERR_COUNT; err++) {
+        enum exit_code asked = exit_code_of((enum err)err);
+        enum exit_code changed = exit_code_of_change((enum err)err);
+        bool is_in_the_way =
+            asked == EXIT_CODE_FOUND || err == ERR_BUSY || err == ERR_IN_USE;
+        assert_int_equal(changed, is_in_the_way ? EXIT_CODE_REFUSED : asked);
+    }
+    assert_int_equal(exit_code_of_change(ERR_INVALID), EXIT_CODE_REFUSED);
+    assert_int_equal(exit_code_of_change(ERR_EXISTS), EXIT_CODE_REFUSED);
+    assert_int_equal(exit_code_of_change(ERR_NO_SPACE), EXIT_CODE_FAILED);
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, tear_down)
 
 int main(void)
@@ -283,6 +299,7 @@ int main(void)
         TEST(colors_only_when_it_may),
         TEST(says_what_failed_and_exits_accordingly),
         TEST(exit_codes_keep_their_numbers),
+        TEST(a_change_is_refused_where_a_question_is_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,11 @@
 #include "tests/support/check.h"
 
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "admin/config_command.h"
 #include "base/posix/posix_files.h"
@@ -189,7 +191,7 @@ static void marks_defaults(void **state)
     CHECK(strstr(fixture->out, "      port: 7600 # default\n"));
     CHECK(strstr(fixture->out, "      host: h\n"));
     CHECK(strstr(fixture->out, "      # zone: default: none\n"));
-    CHECK(strstr(fixture->out, fixture->folder.path)); /* data_dir, whole */
+    CHECK(strstr(fixture->out, "  data_dir: data\n")); /* not resolved */
     assert_int_equal(RUN(fixture, "show", "--effective", "--json", path),
                      EXIT_CODE_OK);
     scoped(json_clear) json_t *json = json_loads(fixture->out, 0, NULL);
@@ -221,6 +223,39 @@ static void what_is_shown_reads_back_the_same(void **state)
     }
 }
 
+/* Replace a file by what is shown of it: relative folders mean the same. */
+static void check_replaced(struct fixture *fixture, const char *path)
+{
+    static struct problems problems;
+    scoped(settings_close) struct settings *before = NULL;
+    scoped(settings_close) struct settings *after = NULL;
+    const struct files *files = posix_files();
+    CHECK_OK(config_open(&before, files, path, &problems));
+    assert_string_equal(before->node.keys_dir, "/etc/troupe/keys");
+    assert_int_equal(RUN(fixture, "show", "--effective", path), EXIT_CODE_OK);
+    CHECK_OK(files->write(files->context, path, FILE_PUBLIC, true,
+                          bytes_of_text(fixture->out)));
+    CHECK_OK(config_open(&after, files, path, &problems));
+    assert_memory_equal(&before->node, &after->node, sizeof before->node);
+}
+
+static void what_is_shown_may_replace_the_file(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[256];
+    char here[PATH_MAX];
+    const struct files *files = posix_files();
+    write_file(fixture, path, RIGHT);
+    check_replaced(fixture, path);
+    CHECK(getcwd(here, sizeof here));
+    CHECK(chdir(fixture->folder.path) == 0);
+    CHECK_OK(files->make_folder(files->context, "conf", FILE_PUBLIC));
+    CHECK_OK(files->write(files->context, "conf/a.yaml", FILE_PUBLIC, false,
+                          bytes_of_text(RIGHT)));
+    check_replaced(fixture, "conf/a.yaml");
+    CHECK(chdir(here) == 0);
+}
+
 static void shows_nothing_of_a_wrong_file(void **state)
 {
     struct fixture *fixture = *state;
@@ -244,6 +279,27 @@ static void explains_a_key_however_it_is_written(void **state)
     }
     assert_int_equal(RUN(fixture, "explain", "nodes"), EXIT_CODE_OK);
     CHECK(strstr(fixture->out, "Keys in it:"));
+}
+
+static void says_which_keys_are_not_used_yet(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(RUN(fixture, "explain", "election"), EXIT_CODE_OK);
+    CHECK(strstr(fixture->out, "\n  Not used yet: "));
+    assert_int_equal(RUN(fixture, "explain", "link_window"), EXIT_CODE_OK);
+    CHECK(!strstr(fixture->out, "Not used yet"));
+    assert_int_equal(RUN(fixture, "explain"), EXIT_CODE_OK);
+    CHECK(strstr(fixture->out, "  500ms  (not used yet)\n"));
+    assert_int_equal(RUN(fixture, "explain", "--json", "cluster.shards"),
+                     EXIT_CODE_OK);
+    scoped(json_clear) json_t *json = json_loads(fixture->out, 0, NULL);
+    const json_t *key = json_array_get(json_object_get(json, "keys"), 0);
+    CHECK(json_is_false(json_object_get(key, "used")));
+    assert_int_equal(RUN(fixture, "explain", "--markdown"), EXIT_CODE_OK);
+    CHECK(strstr(fixture->out, "| *Not used yet.* A follower that has not"));
+    CHECK(strstr(fixture->out, "## `seeds`\n\n*Not used yet.*\n"));
+    assert_int_equal(RUN(fixture, "default"), EXIT_CODE_OK);
+    CHECK(strstr(fixture->out, "# Not used yet: "));
 }
 
 static void suggests_the_key_that_was_meant(void **state)
@@ -339,8 +395,10 @@ int main(void)
         TEST(shows_what_is_written),
         TEST(marks_defaults),
         TEST(what_is_shown_reads_back_the_same),
+        TEST(what_is_shown_may_replace_the_file),
         TEST(shows_nothing_of_a_wrong_file),
         TEST(explains_a_key_however_it_is_written),
+        TEST(says_which_keys_are_not_used_yet),
         TEST(suggests_the_key_that_was_meant),
         TEST(lists_every_key),
         TEST(the_documentation_is_up_to_date),

@@ -7,23 +7,16 @@
 #include "admin/cluster_command.h"
 #include "admin/key_command.h"
 #include "base/scope.h"
+#include "base/time_units.h"
 #include "config/identity.h"
 #include "config/trust.h"
-#include "tests/support/fake_clock.h"
-#include "tests/support/memory_files.h"
-#include "tests/support/seeded.h"
+#include "tests/support/fake_machine.h"
 
-#define NOW_MS INT64_C(1795260600000)
-#define DAY_MS INT64_C(86400000)
+#define NOW_MS FAKE_MACHINE_NOW_MS
 #define WORD_COUNT_MAX 16
 
 struct fixture {
-    struct memory_files memory;
-    struct files files;
-    struct fake_clock fake;
-    struct clock clock;
-    struct seeded seeded;
-    struct entropy entropy;
+    struct fake_machine machine;
     const char *typed; /* what a person answers */
     char *out;         /* of the last command */
     char *talk;
@@ -64,9 +57,9 @@ static int run(struct fixture *fixture, const char *line)
     (void)snprintf(typed, sizeof typed, "%s\n",
                    fixture->typed ? fixture->typed : "");
     struct command_world world = {
-        .files = &fixture->files,
-        .clock = &fixture->clock,
-        .entropy = &fixture->entropy,
+        .files = &fixture->machine.files,
+        .clock = &fixture->machine.clock,
+        .entropy = &fixture->machine.entropy,
         .in = fmemopen(typed, strlen(typed), "r"),
         .out = open_memstream(&fixture->out, &out_bytes),
         .talk = open_memstream(&fixture->talk, &talk_bytes)};
@@ -88,10 +81,7 @@ static int set_up(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     CHECK(fixture != NULL);
-    fixture->files = memory_files_table(&fixture->memory);
-    fixture->fake.wall_ms = NOW_MS;
-    fixture->clock = fake_clock_table(&fixture->fake);
-    fixture->entropy = seeded_entropy(&fixture->seeded);
+    fake_machine_init(&fixture->machine);
     CHECK(run(fixture, "cluster init shop alpha=10.0.0.1 beta=10.0.0.2") == 0);
     CHECK(says(fixture->talk, "scp -rp shop/alpha 10.0.0.1:"));
     *state = fixture;
@@ -101,7 +91,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
-    memory_files_clear(&fixture->memory);
+    fake_machine_clear(&fixture->machine);
     forget_output(fixture);
     free(fixture);
     return 0;
@@ -115,11 +105,13 @@ static enum err standing_of(struct fixture *fixture, const char *name)
     scoped(trust_unref) struct trust *trust = NULL;
     scoped(identity_unref) const struct identity *identity = NULL;
     (void)snprintf(folder, sizeof folder, "shop/%s", name);
-    CHECK_OK(trust_open(&trust, &fixture->files, "shop/authority/trust", NULL));
-    CHECK_OK(identity_open(&identity, &fixture->files, folder, name, NULL));
+    CHECK_OK(trust_open(&trust, &fixture->machine.files, "shop/authority/trust",
+                        NULL));
+    CHECK_OK(
+        identity_open(&identity, &fixture->machine.files, folder, name, NULL));
     return trust_check(trust,
                        bytes_of(identity->encoded, identity->encoded_length),
-                       fixture->fake.wall_ms, 0, &certificate, NULL);
+                       fixture->machine.fake.wall_ms, 0, &certificate, NULL);
 }
 
 #define AUTHORITY " --authority shop/authority"
@@ -161,9 +153,13 @@ static void refuses_a_wrong_command_line(void **state)
         "cluster init lab a=h --port 0",
         "cluster init lab 10.0.0.1",
         "cluster init lab a=h --zone b=z",
+        "cluster init Lab a=h",
+        "cluster init lab a=h a=g",
+        "cluster init lab operator=h",
+        "cluster init lab a=0.0.0.0",
     };
     struct memory_files before = {0};
-    memory_files_copy(&before, &fixture->memory);
+    memory_files_copy(&before, &fixture->machine.memory);
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         int code = run(fixture, wrong[i]);
         if (code != 2) {
@@ -171,9 +167,28 @@ static void refuses_a_wrong_command_line(void **state)
         }
         CHECK(code == 2);
         CHECK(fixture->talk[0] != '\0');
-        CHECK(memory_files_are_equal(&before, &fixture->memory));
+        CHECK(memory_files_are_equal(&before, &fixture->machine.memory));
     }
     memory_files_clear(&before);
+}
+
+/* The founding and the key commands mean the same by a status. */
+static void refuses_what_stands_in_the_way(void **state)
+{
+    struct fixture *fixture = *state;
+    CHECK(run(fixture, "cluster init shop alpha=10.0.0.1") == 7);
+    CHECK(says(fixture->talk, "nothing is ever overwritten"));
+    fixture->machine.fake.wall_ms = -1000;
+    CHECK(run(fixture, "cluster init lab alpha=10.0.0.1") == 7);
+    CHECK(says(fixture->talk, "clock"));
+    CHECK(run(fixture, "key renew alpha" AUTHORITY) == 7);
+    CHECK(says(fixture->talk, "clock"));
+    fixture->machine.fake.wall_ms = NOW_MS;
+    struct memory_file *ledger =
+        memory_files_find(&fixture->machine.memory, "shop/authority/ledger");
+    ledger->data[0] ^= 1;
+    CHECK(run(fixture, "key renew alpha" AUTHORITY) == 7);
+    CHECK(run(fixture, "key revoke alpha --yes" AUTHORITY) == 7);
 }
 
 static void says_where_to_work(void **state)
@@ -188,11 +203,11 @@ static void warns_long_before_the_end(void **state)
     struct fixture *fixture = *state;
     CHECK(run(fixture, "key ls" AUTHORITY) == 0);
     CHECK(says(fixture->out, "alpha") && says(fixture->out, "in 365 days"));
-    fixture->fake.wall_ms += 336 * DAY_MS;
+    fixture->machine.fake.wall_ms += 336 * MS_PER_DAY;
     CHECK(run(fixture, "key ls" AUTHORITY) == 1);
     CHECK(says(fixture->out, "expires soon"));
     CHECK(run(fixture, "key ls --within 10d" AUTHORITY) == 0);
-    fixture->fake.wall_ms += 30 * DAY_MS;
+    fixture->machine.fake.wall_ms += 30 * MS_PER_DAY;
     CHECK(run(fixture, "key ls" AUTHORITY) == 1);
     CHECK(says(fixture->out, "EXPIRED") && says(fixture->out, "ago"));
     CHECK(run(fixture, "key ls --json" AUTHORITY) == 1);
@@ -277,10 +292,10 @@ static void does_nothing_in_a_dry_run(void **state)
         "cluster init lab a=10.0.0.1 --dry-run",
     };
     struct memory_files before = {0};
-    memory_files_copy(&before, &fixture->memory);
+    memory_files_copy(&before, &fixture->machine.memory);
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         CHECK(run(fixture, lines[i]) == 0);
-        CHECK(memory_files_are_equal(&before, &fixture->memory));
+        CHECK(memory_files_are_equal(&before, &fixture->machine.memory));
     }
     memory_files_clear(&before);
 }
@@ -308,22 +323,23 @@ static bool is_only_copies(const char *talk)
 static void sweep(struct fixture *fixture, const char *line)
 {
     struct memory_files before = {0};
-    memory_files_copy(&before, &fixture->memory);
+    memory_files_copy(&before, &fixture->machine.memory);
     uint32_t failure_count = 0;
     int code = -1;
     for (uint32_t i = 1; code != 0; i++) {
-        fixture->memory.write_count = 0;
-        fixture->memory.fail_at = i;
+        fixture->machine.memory.write_count = 0;
+        fixture->machine.memory.fail_at = i;
         code = run(fixture, line);
-        fixture->memory.fail_at = 0;
+        fixture->machine.memory.fail_at = 0;
         CHECK(code == 0 || code == 8 || code == 9);
         CHECK((code == 8) == is_only_copies(fixture->talk));
-        CHECK(code != 9 || memory_files_are_equal(&before, &fixture->memory));
+        CHECK(code != 9 ||
+              memory_files_are_equal(&before, &fixture->machine.memory));
         CHECK(code != 9 || says(fixture->talk, "no space left"));
         failure_count += code != 0;
         if (code == 8) {
-            memory_files_clear(&fixture->memory);
-            memory_files_copy(&fixture->memory, &before);
+            memory_files_clear(&fixture->machine.memory);
+            memory_files_copy(&fixture->machine.memory, &before);
         }
     }
     CHECK(failure_count > 2);
@@ -354,6 +370,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(issues_with_the_rights_that_were_given),
         TEST(refuses_a_wrong_command_line),
+        TEST(refuses_what_stands_in_the_way),
         TEST(says_where_to_work),
         TEST(warns_long_before_the_end),
         TEST(revokes_only_after_a_clear_yes),

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/owner.h"
 #include "base/reactor.h"
 #include "tests/support/fake_clock.h"
 
@@ -43,18 +44,17 @@ static void run_step(struct step *step)
 
 static void on_event(struct reactor_event *event)
 {
-    run_step((struct step *)event);
+    run_step(OWNER_OF(event, struct step, event));
 }
 
 static void on_timer(struct timer *timer)
 {
-    run_step((struct step *)((char *)timer - offsetof(struct step, timer)));
+    run_step(OWNER_OF(timer, struct step, timer));
 }
 
 static void on_turn_end(struct turn_end *turn_end)
 {
-    run_step(
-        (struct step *)((char *)turn_end - offsetof(struct step, turn_end)));
+    run_step(OWNER_OF(turn_end, struct step, turn_end));
 }
 
 static void set_up(struct fixture *f)

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/owner.h"
 #include "base/posix/posix_clock.h"
 #include "base/posix/posix_thread.h"
 #include "base/posix/posix_waker.h"
@@ -52,7 +53,7 @@ struct ball {
 
 static void hit(struct reactor_event *event)
 {
-    struct ball *ball = (struct ball *)event;
+    struct ball *ball = OWNER_OF(event, struct ball, event);
     if (++ball->hit_count < RALLY_COUNT) {
         reactor_post(ball->sides[ball->hit_count % 2].reactor, event);
     } else {
@@ -99,7 +100,7 @@ struct numbered {
 
 static void on_numbered(struct reactor_event *event)
 {
-    struct numbered *numbered = (struct numbered *)event;
+    struct numbered *numbered = OWNER_OF(event, struct numbered, event);
     struct target *target = numbered->target;
     target->wrong_count += target->next[numbered->poster]++ != numbered->number;
     if (++target->run_count == POSTER_COUNT * POST_COUNT) {

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/owner.h"
 #include "base/timers.h"
 #include "tests/support/seeded.h"
 
@@ -27,7 +28,7 @@ struct fixture {
 
 static void note(struct timer *timer)
 {
-    struct noted *noted = (struct noted *)timer;
+    struct noted *noted = OWNER_OF(timer, struct noted, timer);
     struct fixture *f = noted->fixture;
     CHECK(!timer->is_set);
     CHECK(f->fired_count < sizeof f->fired / sizeof *f->fired);

@@ -216,11 +216,60 @@ static void refuses_keys_that_are_not_text(void **state)
     refuses("a: \"x\\0y\"\n", 1, 4, "a zero byte");
 }
 
+/* "a: 1\n", then a key of so many bytes as a text with those before and
+ * behind it. */
+static void refuses_key_of(size_t length,
+                           const char *before,
+                           const char *behind,
+                           uint32_t column)
+{
+    char key[4096] = "";
+    char text[8192];
+    memset(key, 'k', length);
+    (void)snprintf(text, sizeof text, "a: 1\n%s%s%s: 1\n", before, key, behind);
+    refuses(text, 2, column, "a key of more than 256 bytes");
+    CHECK(strstr(problems.items[0].allowed, "at most 256 bytes") != NULL);
+    CHECK(problems.count == 1);
+}
+
+static void refuses_long_keys_where_they_begin(void **state)
+{
+    (void)state;
+    static const size_t lengths[] = {257, 1023, 1024, 1025, 4000};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        refuses_key_of(lengths[i], "", "", 1);
+        refuses_key_of(lengths[i], "\"", "\"", 1);
+        refuses_key_of(lengths[i], "? ", "\n", 3);
+    }
+    char text[512] = "";
+    memset(text, 'k', DOCUMENT_KEY_BYTES_MAX);
+    memcpy(text + DOCUMENT_KEY_BYTES_MAX, ": 1", 4);
+    scoped(document_close) struct document_node *root = open_text(text);
+    CHECK(problems.count == 0);
+    CHECK(root->count == 1);
+}
+
+static void goes_on_behind_a_long_key(void **state)
+{
+    (void)state;
+    char text[512] = "";
+    memset(text, 'k', DOCUMENT_KEY_BYTES_MAX + 1);
+    memcpy(text + DOCUMENT_KEY_BYTES_MAX + 1, ": 1\na: 2", 9);
+    scoped(document_close) struct document_node *root = open_text(text);
+    CHECK(problems.count == 1);
+    assert_string_equal(document_get(root, "a")->text, "2");
+    CHECK(root->count == 1);
+}
+
 static void refuses_a_second_document(void **state)
 {
     (void)state;
     refuses("a: 1\n---\nb: 2\n", 2, 1, "a second document");
     refuses("---\na: 1\n...\n---\n", 4, 1, "a second document");
+    refuses("a: 1\n%YAML 1.1\n---\nb: 2\n", 2, 1, "a second document");
+    refuses("a: 1\n--- b\n", 2, 1, "a second document");
+    refuses("a: 1\n...\nb: 2\n", 3, 1, "not YAML");
+    CHECK(strstr(problems.items[0].allowed, "one document") != NULL);
     scoped(document_close) struct document_node *root =
         open_text("---\na: 1\n...\n");
     assert_string_equal(document_get(root, "a")->text, "1");
@@ -317,6 +366,8 @@ int main(void)
         cmocka_unit_test(refuses_anchors_aliases_and_tags),
         cmocka_unit_test(is_not_blown_up_by_aliases),
         cmocka_unit_test(refuses_keys_that_are_not_text),
+        cmocka_unit_test(refuses_long_keys_where_they_begin),
+        cmocka_unit_test(goes_on_behind_a_long_key),
         cmocka_unit_test(refuses_a_second_document),
         cmocka_unit_test(bounds_depth),
         cmocka_unit_test(bounds_the_number_of_values),

@@ -5,13 +5,13 @@
 #include <string.h>
 
 #include "base/scope.h"
+#include "base/time_units.h"
 #include "config/identity.h"
 #include "config/trust.h"
 #include "tests/support/memory_files.h"
 #include "tests/support/test_identity.h"
 
 #define NOW_MS INT64_C(1795260600000)
-#define DAY_MS INT64_C(86400000)
 
 struct fixture {
     struct test_authority authority;
@@ -153,10 +153,12 @@ static void checks_again_as_time_goes_on(void **state)
     const struct certificate *certificate = &identity->certificate;
     const struct trust *trust = fixture->trust;
     CHECK_OK(trust_check_again(trust, certificate, NOW_MS, 0));
-    CHECK_ERR(trust_check_again(trust, certificate, NOW_MS + 31 * DAY_MS, 0),
-              ERR_EXPIRED);
+    CHECK_ERR(
+        trust_check_again(trust, certificate, NOW_MS + 31 * MS_PER_DAY, 0),
+        ERR_EXPIRED);
     /* A clock that was set back cuts no living link. */
-    CHECK_OK(trust_check_again(trust, certificate, NOW_MS - 90 * DAY_MS, 0));
+    CHECK_OK(
+        trust_check_again(trust, certificate, NOW_MS - 90 * MS_PER_DAY, 0));
 }
 
 static struct trust_facts facts_of(const struct fixture *fixture)

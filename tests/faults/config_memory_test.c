@@ -1,8 +1,5 @@
 /*
  * Every allocation of the configuration is made to fail once.
- *
- * The linker sends the program's own calls of the allocator here (--wrap);
- * those within libyaml go their own way.
  */
 
 #include "tests/support/check.h"
@@ -12,36 +9,7 @@
 
 #include "base/scope.h"
 #include "config/config.h"
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-char *__real_strdup(const char *text);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-char *__wrap_strdup(const char *text);
-
-/* Allocations until the one that fails; 0: none does. */
-static uint32_t countdown;
-
-static bool fails_now(void)
-{
-    return countdown > 0 && --countdown == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails_now() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return fails_now() ? NULL : __real_calloc(count, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return fails_now() ? NULL : __real_strdup(text);
-}
+#include "tests/faults/failing_allocator.h"
 
 static struct problems problems;
 

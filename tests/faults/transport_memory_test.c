@@ -1,8 +1,6 @@
 /*
  * Allocations of the link and its boxes fail: the
  * caller is told, and everything is as it was before.
- *
- * The linker sends the program's own calls of the allocator here (--wrap).
  */
 
 #include "tests/support/check.h"
@@ -11,39 +9,10 @@
 #include <string.h>
 
 #include "config/identity.h"
+#include "tests/faults/failing_allocator.h"
 #include "transport/inbox.h"
 #include "transport/link.h"
 #include "transport/outbox.h"
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-char *__real_strdup(const char *text);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-char *__wrap_strdup(const char *text);
-
-/* Allocations until the one that fails; 0: none does. */
-static uint32_t countdown;
-
-static bool fails_now(void)
-{
-    return countdown > 0 && --countdown == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails_now() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return fails_now() ? NULL : __real_calloc(count, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return fails_now() ? NULL : __real_strdup(text);
-}
 
 #define FRAME_BYTES 1024
 

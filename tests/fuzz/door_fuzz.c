@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/scope.h"
+#include "base/time_units.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/seeded.h"
 #include "tests/support/test_identity.h"
@@ -184,7 +185,7 @@ static void do_step(struct world *world, enum step step, struct reader *in)
     } else if (step == STEP_AGAIN) {
         ask(world, bytes_of(world->proof, world->proof_length));
     } else if (step == STEP_TIME) {
-        world->fake.now_ns += read_u8(in) * UINT64_C(100000000);
+        world->fake.now_ns += read_u8(in) * 100 * NS_PER_MS;
     } else if (step == STEP_TURN) {
         (void)reactor_turn(world->reactor);
     } else {

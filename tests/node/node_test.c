@@ -1,3 +1,4 @@
+#include "base/owner.h"
 #include "tests/support/check.h"
 #include "tests/support/temp_folder.h"
 
@@ -49,12 +50,14 @@ static struct log_sink no_log(void)
     return posix_log_sink(-1);
 }
 
-static void write_config(struct fixture *fixture, const char *name)
+static void write_config_of(struct fixture *fixture,
+                            const char *name,
+                            const uint8_t cluster_id[static CLUSTER_ID_BYTES])
 {
     char id[2 * CLUSTER_ID_BYTES + 1];
     char text[1024];
     char path[256];
-    hex_encode(id, bytes_of(fixture->cluster_id, CLUSTER_ID_BYTES));
+    hex_encode(id, bytes_of(cluster_id, CLUSTER_ID_BYTES));
     (void)snprintf(text, sizeof text,
                    "node:\n"
                    "  keys_dir: .\n"
@@ -70,6 +73,11 @@ static void write_config(struct fixture *fixture, const char *name)
                    name);
     CHECK_OK(posix_files()->write(posix_files()->context, path, FILE_PUBLIC,
                                   true, bytes_of_text(text)));
+}
+
+static void write_config(struct fixture *fixture, const char *name)
+{
+    write_config_of(fixture, name, fixture->cluster_id);
 }
 
 static int set_up(void **state)
@@ -233,6 +241,20 @@ static void says_where_the_configuration_is_wrong(void **state)
     CHECK(!node);
 }
 
+static void refuses_keys_of_another_cluster(void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t other_id[CLUSTER_ID_BYTES] = {1};
+    write_config_of(fixture, "alpha", other_id);
+    scoped(node_close) struct node *node = NULL;
+    struct err_detail why = {{0}};
+    CHECK_ERR(open_node(fixture, "alpha", "alpha", NULL, &node, &why),
+              ERR_OTHER_CLUSTER);
+    CHECK(strstr(why.text, "alpha.cert"));
+    CHECK(strstr(why.text, "cluster.id"));
+    CHECK(!node);
+}
+
 static void refuses_a_key_that_others_can_read(void **state)
 {
     struct fixture *fixture = *state;
@@ -309,7 +331,7 @@ struct reload {
 
 static void run_reload(struct reactor_event *event)
 {
-    struct reload *reload = (struct reload *)event;
+    struct reload *reload = OWNER_OF(event, struct reload, event);
     struct err_detail why = {{0}};
     reload->err = node_reload(reload->node, &why);
     atomic_store(&reload->is_done, true);
@@ -357,6 +379,8 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(says_where_the_configuration_is_wrong,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(refuses_keys_of_another_cluster, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(refuses_a_key_that_others_can_read,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(says_which_address_is_in_use, set_up,

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/time_units.h"
 #include "tests/sim/world.h"
 #include "tests/support/test_identity.h"
 #include "transport/endpoint.h"
@@ -13,7 +14,6 @@
 #include <string.h>
 #include <xxhash.h>
 
-#define NS_PER_MS 1000000ull
 #define NODE_COUNT_MAX 7
 #define LIFE_COUNT_MAX 64 /* of one node */
 #define STREAM_LENGTH_MAX                              \

@@ -195,6 +195,39 @@ static enum err memory_list(void *context,
     return ERR_NONE;
 }
 
+static enum err memory_lock(void *context, const char *path, void **out)
+{
+    struct memory_files *memory = context;
+    struct memory_file *file = memory_files_find(memory, path);
+    memory->write_count++;
+    if (fails(memory)) {
+        return ERR_NO_SPACE;
+    }
+    if (file && file->is_locked) {
+        return ERR_BUSY;
+    }
+    if (!has_parent(memory, path) || (file && file->is_folder)) {
+        return ERR_IO;
+    }
+    if (!file) {
+        file = add(memory, path);
+        file->access = FILE_SECRET;
+        set_content(file, bytes_of("", 0));
+    }
+    file->is_locked = true;
+    *out = file;
+    return ERR_NONE;
+}
+
+/* The lock ends even where the file cannot be removed any more. */
+static void memory_unlock(void *context, void *lock)
+{
+    struct memory_file *file = lock;
+    must(file->is_locked, "not locked");
+    file->is_locked = false;
+    (void)memory_remove(context, file->path);
+}
+
 struct files memory_files_table(struct memory_files *memory)
 {
     return (struct files){.context = memory,
@@ -202,7 +235,9 @@ struct files memory_files_table(struct memory_files *memory)
                           .write = memory_write,
                           .make_folder = memory_make_folder,
                           .remove = memory_remove,
-                          .list = memory_list};
+                          .list = memory_list,
+                          .lock = memory_lock,
+                          .unlock = memory_unlock};
 }
 
 void memory_files_clear(struct memory_files *memory)

@@ -19,6 +19,7 @@
 struct memory_file {
     char path[256]; /* "": a free entry */
     bool is_folder;
+    bool is_locked; /* by a process that lives */
     enum file_access access;
     uint8_t *data;
     size_t length;

@@ -7,12 +7,13 @@
 
 #include "tests/support/check.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/posix/posix_folder.h"
 
 struct temp_folder {
     char path[128];
@@ -27,21 +28,9 @@ static inline void temp_folder_init(struct temp_folder *folder)
     CHECK(mkdtemp(folder->path));
 }
 
-static inline int temp_folder_remove_entry(const char *path,
-                                           const struct stat *about,
-                                           int kind,
-                                           struct FTW *where)
-{
-    (void)about;
-    (void)kind;
-    (void)where;
-    return remove(path);
-}
-
 static inline void temp_folder_clear(struct temp_folder *folder)
 {
-    CHECK(nftw(folder->path, temp_folder_remove_entry, 8,
-               FTW_DEPTH | FTW_PHYS) == 0);
+    CHECK_OK(posix_folder_remove(folder->path));
 }
 
 /* "folder/name" in `path`. */

@@ -1,10 +1,10 @@
 #include "tests/support/test_identity.h"
 
+#include "base/time_units.h"
+
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define DAY 86400 /* seconds */
 
 static void must(enum err err, const char *what)
 {
@@ -78,13 +78,13 @@ static struct certificate describe(struct test_authority *authority,
     struct certificate certificate = {
         .serial = options->serial ? options->serial : authority->next_serial++,
         .role = options->role,
-        .not_before = authority->now - 30 * DAY,
-        .not_after = authority->now + 30 * DAY};
+        .not_before = authority->now - 30 * S_PER_DAY,
+        .not_after = authority->now + 30 * S_PER_DAY};
     if (options->is_expired) {
-        certificate.not_after = authority->now - DAY;
+        certificate.not_after = authority->now - S_PER_DAY;
     }
     if (options->is_not_yet_valid) {
-        certificate.not_before = authority->now + DAY;
+        certificate.not_before = authority->now + S_PER_DAY;
     }
     if (options->not_before) {
         certificate.not_before = options->not_before;

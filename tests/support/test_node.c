@@ -1,10 +1,11 @@
 #include "tests/support/test_node.h"
 
+#include "base/owner.h"
 #include "base/posix/posix_clock.h"
 #include "base/posix/posix_entropy.h"
 #include "base/posix/posix_log.h"
-#include "base/posix/posix_thread.h"
-#include "base/posix/posix_waker.h"
+#include "base/posix/posix_reactor.h"
+#include "base/time_units.h"
 #include "transport/nng_network.h"
 
 #include <arpa/inet.h>
@@ -18,17 +19,11 @@
 #include <unistd.h>
 
 #define WAIT_MS 60000 /* for what takes a second on an idle machine */
-#define LOOK_PAUSE_NS 1000000
-
-struct thread {
-    struct posix_waker *waker;
-    struct reactor *reactor;
-    struct posix_thread *thread;
-};
+#define LOOK_PAUSE_NS NS_PER_MS
 
 struct test_node {
-    struct thread links;
-    struct thread door;
+    struct posix_reactor *links;
+    struct posix_reactor *door;
     struct endpoint *endpoint;
     struct log *log;
 };
@@ -38,44 +33,6 @@ static void must(bool is_true, const char *what)
     if (!is_true) {
         perror(what);
         abort();
-    }
-}
-
-/* ---- threads ---- */
-
-static void run_reactor(void *argument)
-{
-    struct thread *thread = argument;
-    reactor_run(thread->reactor);
-}
-
-static enum err thread_open(struct thread *thread, const char *name)
-{
-    enum err err = posix_waker_open(&thread->waker);
-    if (err) {
-        return err;
-    }
-    struct reactor_config config = {.name = name,
-                                    .clock = posix_clock(),
-                                    .waker = posix_waker_table(thread->waker)};
-    return reactor_open(&thread->reactor, &config);
-}
-
-static void thread_stop(struct thread *thread)
-{
-    if (thread->thread) {
-        reactor_stop(thread->reactor);
-        posix_thread_join(&thread->thread);
-    }
-}
-
-static void thread_close(struct thread *thread)
-{
-    if (thread->reactor) {
-        reactor_close(&thread->reactor);
-    }
-    if (thread->waker) {
-        posix_waker_close(&thread->waker);
     }
 }
 
@@ -94,9 +51,9 @@ static enum err open_all(struct test_node *node,
                          const struct endpoint_config *config,
                          struct err_detail *why)
 {
-    enum err err = thread_open(&node->links, "links");
+    enum err err = posix_reactor_open(&node->links, "links");
     if (!err) {
-        err = thread_open(&node->door, "door");
+        err = posix_reactor_open(&node->door, "door");
     }
     if (!err && getenv("TROUPE_TEST_LOG")) {
         struct log_config log = {.node = config->identity->certificate.name,
@@ -110,16 +67,14 @@ static enum err open_all(struct test_node *node,
     }
     struct endpoint_config own = *config;
     own.log = node->log;
-    own.reactor = node->links.reactor;
-    own.door_reactor = node->door.reactor;
+    own.reactor = posix_reactor_get(node->links);
+    own.door_reactor = posix_reactor_get(node->door);
     err = endpoint_open(&node->endpoint, &own, why);
     if (!err) {
-        err = posix_thread_start(&node->links.thread, "links", run_reactor,
-                                 &node->links);
+        err = posix_reactor_start(node->links);
     }
     if (!err) {
-        err = posix_thread_start(&node->door.thread, "door", run_reactor,
-                                 &node->door);
+        err = posix_reactor_start(node->door);
     }
     return err;
 }
@@ -147,11 +102,11 @@ void test_node_stop(struct test_node **node)
         return;
     }
     struct test_node *old = *node;
-    thread_stop(&old->links);
-    thread_stop(&old->door);
+    posix_reactor_stop(old->links);
+    posix_reactor_stop(old->door);
     endpoint_close(&old->endpoint);
-    thread_close(&old->links);
-    thread_close(&old->door);
+    posix_reactor_close(&old->links);
+    posix_reactor_close(&old->door);
     log_close(&old->log);
     free(old);
     *node = NULL;
@@ -159,7 +114,7 @@ void test_node_stop(struct test_node **node)
 
 struct reactor *test_node_reactor(struct test_node *node)
 {
-    return node->links.reactor;
+    return posix_reactor_get(node->links);
 }
 
 struct endpoint *test_node_endpoint(struct test_node *node)
@@ -181,7 +136,7 @@ struct call {
 
 static void run_call(struct reactor_event *event)
 {
-    struct call *call = (struct call *)event;
+    struct call *call = OWNER_OF(event, struct call, event);
     call->run(call->context, call->endpoint);
     pthread_mutex_lock(&call->lock);
     call->is_done = true;
@@ -199,7 +154,7 @@ void test_node_call(struct test_node *node,
                         .endpoint = node->endpoint,
                         .lock = PTHREAD_MUTEX_INITIALIZER,
                         .done = PTHREAD_COND_INITIALIZER};
-    reactor_post(node->links.reactor, &call.event);
+    reactor_post(test_node_reactor(node), &call.event);
     pthread_mutex_lock(&call.lock);
     while (!call.is_done) {
         pthread_cond_wait(&call.done, &call.lock);
@@ -267,7 +222,7 @@ uint16_t test_ports_take(const char *host, unsigned count)
 
 uint64_t test_now_ms(void)
 {
-    return clock_now_ns(posix_clock()) / 1000000;
+    return clock_now_ns(posix_clock()) / NS_PER_MS;
 }
 
 bool test_wait_ms(bool (*is_true)(void *context),

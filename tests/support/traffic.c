@@ -1,11 +1,13 @@
 #include "tests/support/traffic.h"
 
 #include "base/bytes.h"
+#include "base/owner.h"
+#include "base/time_units.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_PAUSE_NS (5 * 1000000ull)
+#define LOOK_PAUSE_NS (5 * NS_PER_MS)
 #define TURN_BYTES (256u << 10) /* sent in one turn, about */
 #define PATTERN_BYTES 4096
 
@@ -116,16 +118,18 @@ static size_t send_next(struct traffic *traffic, struct flow *flow)
 
 static void run_pump(struct reactor_event *event)
 {
-    struct traffic *traffic =
-        (struct traffic *)((char *)event -
-                           offsetof(struct traffic, pump_event));
+    struct traffic *traffic = OWNER_OF(event, struct traffic, pump_event);
+    struct flow *data = &traffic->flows[TRAFFIC_DATA];
+    struct flow *control = &traffic->flows[TRAFFIC_CONTROL];
     traffic->is_posted = false;
     size_t taken = 0;
     size_t more = 1;
     while (!traffic->is_stopped && taken < TURN_BYTES && more > 0) {
-        more = send_next(traffic, &traffic->flows[TRAFFIC_DATA]);
-        if (more > 0 || traffic->flows[TRAFFIC_DATA].left == 0) {
-            more += send_next(traffic, &traffic->flows[TRAFFIC_CONTROL]);
+        more = send_next(traffic, data);
+        /* As many urgent ones as there was bulk; and bulk that finds no room
+         * does not hold them up. */
+        if (control->tally->sent < data->tally->sent || data->left == 0) {
+            more += send_next(traffic, control);
         }
         taken += more;
     }
@@ -316,9 +320,7 @@ void traffic_look(struct traffic *traffic)
 
 static void run_look(struct timer *timer)
 {
-    struct traffic *traffic =
-        (struct traffic *)((char *)timer -
-                           offsetof(struct traffic, look_timer));
+    struct traffic *traffic = OWNER_OF(timer, struct traffic, look_timer);
     traffic_look(traffic);
     reactor_timer_set(traffic->config.reactor, timer, LOOK_PAUSE_NS);
 }

@@ -3,6 +3,7 @@
 #include <sodium.h>
 
 #include "base/scope.h"
+#include "base/time_units.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/seeded.h"
 #include "tests/support/test_identity.h"
@@ -10,7 +11,6 @@
 #include "transport/door.h"
 
 #define NOW_MS INT64_C(1795260600000)
-#define NS_PER_MS UINT64_C(1000000)
 #define VISIT_COUNT_MAX 4
 #define WAITING_COUNT_MAX 64
 

@@ -9,7 +9,6 @@
 #include "transport/handshake.h"
 
 #define NOW_MS INT64_C(1795260600000)
-#define DAY_MS (INT64_C(86400) * 1000)
 #define SKEW_MS 60000
 #define COOKIE_LIFE_NS UINT64_C(5000000000)
 

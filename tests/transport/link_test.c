@@ -3,11 +3,11 @@
 #include <stdlib.h>
 
 #include "base/scope.h"
+#include "base/time_units.h"
 #include "config/identity.h"
 #include "tests/support/seeded.h"
 #include "transport/link.h"
 
-#define NS_PER_MS UINT64_C(1000000)
 #define PACKET_COUNT_MAX 4096
 #define SIGNAL_PING 1
 #define SIGNAL_REPEAT 3

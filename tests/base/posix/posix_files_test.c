@@ -1,9 +1,12 @@
 #include "tests/support/check.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "base/posix/posix_files.h"
 #include "tests/support/temp_folder.h"
@@ -348,10 +351,152 @@ static void leaves_no_descriptor_open(void **state)
     CHECK_ERR(read_file(f, FILE_PUBLIC, 0, &content), ERR_TOO_LARGE);
     CHECK_OK(read_file(f, FILE_PUBLIC, 100, &content));
     free(content);
-    check_names(f, "file");
+    void *lock = NULL;
+    void *other = NULL;
+    CHECK_OK(f->files->lock(f->files->context, f->path, &lock));
+    CHECK_ERR(f->files->lock(f->files->context, f->path, &other), ERR_BUSY);
+    f->files->unlock(f->files->context, lock);
+    check_names(f, "");
     int after = open("/dev/null", O_RDONLY | O_CLOEXEC);
     CHECK(after == before);
     CHECK(close(after) == 0);
+}
+
+static enum err lock_file(const struct fixture *f, void **out)
+{
+    return f->files->lock(f->files->context, f->path, out);
+}
+
+static void unlock_file(const struct fixture *f, void *lock)
+{
+    f->files->unlock(f->files->context, lock);
+}
+
+static void locks_others_out_until_it_unlocks(void **state)
+{
+    const struct fixture *f = *state;
+    void *lock = NULL;
+    void *other = NULL;
+    CHECK_OK(lock_file(f, &lock));
+    check_names(f, "file");
+    CHECK_ERR(lock_file(f, &other), ERR_BUSY);
+    CHECK(other == NULL);
+    check_names(f, "file"); /* who failed has not removed it */
+    CHECK_ERR(lock_file(f, &other), ERR_BUSY);
+    unlock_file(f, lock);
+    check_names(f, "");
+    CHECK_OK(lock_file(f, &lock));
+    unlock_file(f, lock);
+}
+
+static void takes_a_lock_file_that_nobody_holds(void **state)
+{
+    const struct fixture *f = *state;
+    void *lock = NULL;
+    CHECK_OK(write_text(f, FILE_PUBLIC, false, "left"));
+    CHECK_OK(lock_file(f, &lock));
+    unlock_file(f, lock);
+    check_names(f, "");
+}
+
+/* Lock, say so, and wait to be killed. */
+static void hold_for_ever(const struct fixture *f, int tell)
+{
+    void *lock = NULL;
+    char err = (char)lock_file(f, &lock);
+    if (write(tell, &err, 1) == 1) {
+        for (;;) {
+            (void)pause();
+        }
+    }
+    _exit(1);
+}
+
+static void a_lock_ends_with_its_process(void **state)
+{
+    const struct fixture *f = *state;
+    int pipe_ends[2];
+    CHECK(pipe2(pipe_ends, O_CLOEXEC) == 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        hold_for_ever(f, pipe_ends[1]);
+    }
+    char err = -1;
+    CHECK(read(pipe_ends[0], &err, 1) == 1);
+    CHECK(err == ERR_NONE);
+    void *lock = NULL;
+    CHECK_ERR(lock_file(f, &lock), ERR_BUSY);
+    CHECK(kill(child, SIGKILL) == 0);
+    CHECK(waitpid(child, NULL, 0) == child);
+    check_names(f, "file"); /* it is left, and does no harm */
+    CHECK_OK(lock_file(f, &lock));
+    unlock_file(f, lock);
+    check_names(f, "");
+    CHECK(close(pipe_ends[0]) == 0 && close(pipe_ends[1]) == 0);
+}
+
+#define CONTENDER_COUNT 3
+#define TURN_COUNT 500
+
+struct contest {
+    const struct fixture *fixture;
+    _Atomic int holder_count;
+    _Atomic int crowd_count; /* how often somebody else held it as well */
+    _Atomic int failure_count;
+};
+
+static void *contend(void *context)
+{
+    struct contest *contest = context;
+    for (int done = 0; done < TURN_COUNT;) {
+        void *lock = NULL;
+        enum err err = lock_file(contest->fixture, &lock);
+        if (err) {
+            if (err != ERR_BUSY) {
+                contest->failure_count++;
+                return NULL;
+            }
+            continue;
+        }
+        contest->crowd_count += contest->holder_count++ != 0;
+        contest->holder_count--;
+        unlock_file(contest->fixture, lock);
+        done++;
+    }
+    return NULL;
+}
+
+/* The file is removed and made anew all the time. */
+static void has_one_holder_whoever_else_comes_and_goes(void **state)
+{
+    struct contest contest = {.fixture = *state};
+    pthread_t threads[CONTENDER_COUNT];
+    for (int i = 0; i < CONTENDER_COUNT; i++) {
+        CHECK(pthread_create(&threads[i], NULL, contend, &contest) == 0);
+    }
+    for (int i = 0; i < CONTENDER_COUNT; i++) {
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    }
+    CHECK(contest.failure_count == 0);
+    CHECK(contest.crowd_count == 0);
+    check_names(contest.fixture, "");
+}
+
+static void tells_why_it_cannot_lock(void **state)
+{
+    const struct fixture *f = *state;
+    char path[256];
+    void *lock = NULL;
+    CHECK_ERR(f->files->lock(f->files->context, "/nowhere/lock", &lock),
+              ERR_IO);
+    CHECK_ERR(f->files->lock(f->files->context, f->folder.path, &lock), ERR_IO);
+    CHECK(symlink("/dev/null", f->path) == 0);
+    CHECK_ERR(lock_file(f, &lock), ERR_IO);
+    CHECK(unlink(f->path) == 0);
+    (void)temp_folder_path(&f->folder, path, "none/lock");
+    CHECK_ERR(f->files->lock(f->files->context, path, &lock), ERR_IO);
+    CHECK(lock == NULL);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -375,6 +520,11 @@ int main(void)
         TEST(changes_nothing_when_there_is_no_space),
         TEST(changes_nothing_when_descriptors_run_out),
         TEST(leaves_no_descriptor_open),
+        TEST(locks_others_out_until_it_unlocks),
+        TEST(takes_a_lock_file_that_nobody_holds),
+        TEST(a_lock_ends_with_its_process),
+        TEST(has_one_holder_whoever_else_comes_and_goes),
+        TEST(tells_why_it_cannot_lock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

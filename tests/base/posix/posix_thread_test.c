@@ -9,6 +9,7 @@
 #include "base/posix/posix_entropy.h"
 #include "base/posix/posix_thread.h"
 #include "base/posix/posix_waker.h"
+#include "base/time_units.h"
 
 #define FOREVER UINT64_MAX
 #define ROUND_COUNT 20000
@@ -66,8 +67,8 @@ static void a_wake_before_the_wait_counts(void **state)
     waker.wait(waker.context, FOREVER);
     waker.wait(waker.context, 0); /* comes back: the time is over */
     uint64_t start_ns = clock_now_ns(posix_clock());
-    waker.wait(waker.context, 1000000);
-    CHECK(clock_now_ns(posix_clock()) - start_ns >= 1000000);
+    waker.wait(waker.context, NS_PER_MS);
+    CHECK(clock_now_ns(posix_clock()) - start_ns >= NS_PER_MS);
     posix_waker_close(&owner);
     CHECK(owner == NULL);
     posix_waker_close(&owner);
