@@ -25,7 +25,8 @@ enum socket_kind {
     SOCKET_DOOR,  /* rep0: `pipe` names the request that is answered */
     SOCKET_KNOCK, /* req0: asks one door; one request at a time */
     SOCKET_PAIR,  /* pair0: one peer at a time */
-    SOCKET_BUS,   /* bus0: to and from all that are connected */
+    SOCKET_BUS,   /* bus0: to and from all that are connected; who is slow
+                     misses some */
 };
 
 /* One message's memory. Made by packet_make() of a network, or received. */
@@ -67,7 +68,8 @@ struct socket_config {
     size_t message_bytes_max;      /* longer ones end their connection */
     size_t inbox_bytes_max;        /* received and not yet closed packets;
                                       beyond that reading pauses */
-    uint32_t connection_count_max; /* DOOR, BUS: the oldest give way */
+    uint32_t connection_count_max; /* DOOR, BUS: of those that were accepted
+                                      the oldest give way */
     uint32_t redial_ms_min;        /* after dial(): pause between attempts */
     uint32_t redial_ms_max;
 };
@@ -94,6 +96,10 @@ struct network {
      * ERR_INVALID   the URL
      */
     enum err (*dial)(struct socket *socket, const char *url);
+
+    /* BUS: dial this one no more, and end its connection. Nothing when it is
+     * not dialled; once when it was dialled twice. */
+    void (*undial)(struct socket *socket, const char *url);
 
     /* End one connection; a dialled one is dialled again. DOOR: leave one
      * request without an answer. */

@@ -399,6 +399,11 @@ enum err bus_dial(struct bus *bus, const char *url)
     return bus->config.network->dial(bus->socket, url);
 }
 
+void bus_undial(struct bus *bus, const char *url)
+{
+    bus->config.network->undial(bus->socket, url);
+}
+
 const struct bus_stats *bus_stats(const struct bus *bus)
 {
     return &bus->stats;

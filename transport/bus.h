@@ -1,8 +1,9 @@
 /*
  * Small hints to all nodes at once: sealed, numbered, and lost without harm.
  *
- * Owned by the links' reactor. NNG's bus drops silently when a queue is full,
- * so every frame has a number, and what is missing is counted.
+ * Owned by the links' reactor. To a connection whose queue is full the network
+ * does not send, silently; so every frame has a number, and the receiver
+ * counts what is missing.
  *
  * A frame: version u8, name length u8, name, incarnation u64, key number u32,
  * counter u64 (all in the clear, authenticated); then the sealed digest. Each
@@ -59,6 +60,9 @@ void bus_close(struct bus **bus);
 /* Also send to, and hear from, the bus that listens there. ERR_INVALID,
  * ERR_MEMORY */
 FALLIBLE bus_dial(struct bus *bus, const char *url);
+
+/* No more. */
+void bus_undial(struct bus *bus, const char *url);
 
 /*
  * Seal with this key from now on; the one before still opens. Its number only

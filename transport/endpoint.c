@@ -1,6 +1,7 @@
 #include "transport/endpoint.h"
 
 #include "base/scope.h"
+#include "base/time_units.h"
 #include "transport/peer.h"
 
 #include <assert.h>
@@ -8,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define NS_PER_MS 1000000u
 #define CHECK_PAUSE_MS 10000 /* between looks at certificates and clients */
 #define VISIT_COUNT_MAX 64
 #define BUS_SENDER_COUNT_MAX 512 /* nodes: their keys are in locked memory */
@@ -23,13 +23,18 @@ struct channel {
     void *context;
 };
 
+struct known {
+    struct peer *peer;
+    char *bus; /* dialled; NULL: not */
+};
+
 struct endpoint {
     struct endpoint_config config;
     struct handshake_self self;
     struct peer_home home;
     struct door *door;
     struct bus *bus;
-    struct peer **peers;
+    struct known *peers;
     uint32_t peer_count;
     uint32_t pair_next; /* where to look for a free address first */
     struct channel channels[CHANNEL_COUNT];
@@ -125,7 +130,7 @@ static void send_bus_keys(struct endpoint *endpoint)
 {
     for (uint32_t i = 0; endpoint->makes_bus_key && i < endpoint->peer_count;
          i++) {
-        send_bus_key(endpoint, endpoint->peers[i]);
+        send_bus_key(endpoint, endpoint->peers[i].peer);
     }
 }
 
@@ -220,7 +225,7 @@ static enum err add_peer(struct endpoint *endpoint,
     if (err) {
         return err;
     }
-    endpoint->peers[endpoint->peer_count++] = peer;
+    endpoint->peers[endpoint->peer_count++] = (struct known){.peer = peer};
     *out = peer;
     return ERR_NONE;
 }
@@ -267,7 +272,7 @@ static void check_peers(struct endpoint *endpoint)
 {
     uint64_t now_ns = reactor_now_ns(endpoint->config.reactor);
     for (uint32_t i = endpoint->peer_count; i > 0; i--) {
-        struct peer *peer = endpoint->peers[i - 1];
+        struct peer *peer = endpoint->peers[i - 1].peer;
         if (!peer_check(peer)) {
             on_peer_change(endpoint, peer, PEER_CUT);
         }
@@ -282,7 +287,7 @@ static void check_peers(struct endpoint *endpoint)
 static void set_check_timer(struct endpoint *endpoint)
 {
     reactor_timer_set(endpoint->config.reactor, &endpoint->check_timer,
-                      CHECK_PAUSE_MS * (uint64_t)NS_PER_MS);
+                      CHECK_PAUSE_MS * NS_PER_MS);
 }
 
 static void run_check_timer(struct timer *timer)
@@ -422,7 +427,7 @@ enum err endpoint_open(struct endpoint **out,
     copy_addresses(endpoint);
     set_self(endpoint);
     endpoint->check_timer.fire = run_check_timer;
-    endpoint->peers = calloc(config->peer_count_max, sizeof(struct peer *));
+    endpoint->peers = calloc(config->peer_count_max, sizeof(struct known));
     if (!endpoint->peers) {
         return ERR_MEMORY;
     }
@@ -460,7 +465,7 @@ void endpoint_close(struct endpoint **endpoint)
         door_close(&old->door);
     }
     while (old->peer_count > 0) {
-        struct peer *peer = old->peers[old->peer_count - 1];
+        struct peer *peer = old->peers[old->peer_count - 1].peer;
         endpoint_peer_remove(old, &peer);
     }
     bus_close(&old->bus);
@@ -473,6 +478,23 @@ void endpoint_close(struct endpoint **endpoint)
 }
 
 /* ---- peers ---- */
+
+/* Of the peer that was added last. */
+static enum err dial_bus(struct endpoint *endpoint, const char *url)
+{
+    struct known *known = &endpoint->peers[endpoint->peer_count - 1];
+    char *copy = strdup(url);
+    if (!copy) {
+        return ERR_MEMORY;
+    }
+    enum err err = bus_dial(endpoint->bus, url);
+    if (err) {
+        free(copy);
+        return err;
+    }
+    known->bus = copy;
+    return ERR_NONE;
+}
 
 enum err endpoint_peer_add(struct endpoint *endpoint,
                            const struct peer_address *address,
@@ -494,13 +516,14 @@ enum err endpoint_peer_add(struct endpoint *endpoint,
                                  .door = knocks ? address->door : NULL};
     struct peer *peer = NULL;
     enum err err = add_peer(endpoint, ROLE_NODE, &reach, &peer);
-    if (!err && knocks && endpoint->bus && address->bus) {
-        err = bus_dial(endpoint->bus, address->bus);
-        if (err) {
-            endpoint_peer_remove(endpoint, &peer);
-        }
+    if (err) {
+        return err;
+    }
+    if (knocks && endpoint->bus && address->bus) {
+        err = dial_bus(endpoint, address->bus);
     }
     if (err) {
+        endpoint_peer_remove(endpoint, &peer);
         return err;
     }
     peer_start(peer);
@@ -513,8 +536,13 @@ enum err endpoint_peer_add(struct endpoint *endpoint,
 void endpoint_peer_remove(struct endpoint *endpoint, struct peer **peer)
 {
     for (uint32_t i = 0; i < endpoint->peer_count; i++) {
-        if (endpoint->peers[i] == *peer) {
-            endpoint->peers[i] = endpoint->peers[--endpoint->peer_count];
+        struct known *known = &endpoint->peers[i];
+        if (known->peer == *peer) {
+            if (known->bus) {
+                bus_undial(endpoint->bus, known->bus);
+                free(known->bus);
+            }
+            *known = endpoint->peers[--endpoint->peer_count];
             peer_close(peer);
             return;
         }
@@ -527,7 +555,7 @@ struct peer *endpoint_peer_find(struct endpoint *endpoint,
                                 const char *name)
 {
     for (uint32_t i = 0; i < endpoint->peer_count; i++) {
-        struct peer *peer = endpoint->peers[i];
+        struct peer *peer = endpoint->peers[i].peer;
         if (peer_role(peer) == role && strcmp(peer_name(peer), name) == 0) {
             return peer;
         }
@@ -540,7 +568,7 @@ void endpoint_peer_each(struct endpoint *endpoint,
                         void *context)
 {
     for (uint32_t i = endpoint->peer_count; i > 0; i--) {
-        visit(context, endpoint->peers[i - 1]);
+        visit(context, endpoint->peers[i - 1].peer);
     }
 }
 

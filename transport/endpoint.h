@@ -155,7 +155,8 @@ FALLIBLE endpoint_peer_add(struct endpoint *endpoint,
                            const struct peer_address *address,
                            struct peer **out);
 
-/* End its link, handing back what is undelivered, and forget it. */
+/* End its link, handing back what is undelivered, dial its bus no more, and
+ * forget it. */
 void endpoint_peer_remove(struct endpoint *endpoint, struct peer **peer);
 
 /* NULL when unknown. */

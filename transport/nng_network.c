@@ -45,9 +45,8 @@ static enum err open_inner(struct socket *socket, const char *url)
     if (socket->inner) {
         return ERR_NONE;
     }
-    bool is_sp = socket->config.kind == SOCKET_BUS ||
-                 strncmp(url, "inproc:", strlen("inproc:")) == 0;
-    socket->through = is_sp ? nng_sp() : nng_stream_network();
+    bool is_inproc = strncmp(url, "inproc:", strlen("inproc:")) == 0;
+    socket->through = is_inproc ? nng_sp() : nng_stream_network();
     return socket->through->open(socket->through->context, &socket->inner,
                                  &socket->config);
 }
@@ -62,6 +61,13 @@ static enum err dial_to(struct socket *socket, const char *url)
 {
     enum err err = open_inner(socket, url);
     return err ? err : socket->through->dial(socket->inner, url);
+}
+
+static void undial(struct socket *socket, const char *url)
+{
+    if (socket->inner) {
+        socket->through->undial(socket->inner, url);
+    }
 }
 
 static void drop_pipe(struct socket *socket, uint32_t pipe)
@@ -87,6 +93,7 @@ static const struct network table = {
     .close = close_socket,
     .listen = listen_at,
     .dial = dial_to,
+    .undial = undial,
     .drop = drop_pipe,
     .packet_make = make_packet,
     .send = send_packet,

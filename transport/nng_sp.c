@@ -1,5 +1,6 @@
 #include "transport/nng_sp.h"
 
+#include "base/owner.h"
 #include "base/reactor.h"
 #include "transport/nng_err.h"
 
@@ -12,6 +13,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 /*
  * Life of a socket: one reference is its owner's, one each event's that waits
@@ -32,6 +34,13 @@ struct request {
     nng_aio *aio;
     uint32_t number; /* "pipe": index + 1, plus turns of the slot */
     bool is_answering;
+};
+
+/* BUS: what is dialled. */
+struct dialled {
+    struct dialled *next;
+    nng_dialer dialer;
+    char url[];
 };
 
 struct pipe_age {
@@ -55,7 +64,8 @@ struct socket {
     _Atomic bool is_paused; /* nothing is being received */
 
     /* The reactor's thread. */
-    nng_dialer dialer;
+    nng_dialer dialer;         /* not of a BUS */
+    struct dialled *dialled;   /* of a BUS */
     uint32_t pipe;             /* the one that is up; 0: none */
     uint32_t gone[GONE_COUNT]; /* pipes, a ring */
     uint32_t gone_next;
@@ -230,9 +240,7 @@ static void run_pipe_event(struct reactor_event *event)
 
 static void run_packet_event(struct reactor_event *event)
 {
-    struct nng_packet *own =
-        (struct nng_packet *)((char *)event -
-                              offsetof(struct nng_packet, event));
+    struct nng_packet *own = OWNER_OF(event, struct nng_packet, event);
     struct socket *socket = own->socket;
     struct packet *packet = &own->packet;
     bool is_pair = socket->config.kind == SOCKET_PAIR;
@@ -278,8 +286,7 @@ static bool send_now(struct socket *socket, struct packet *packet)
 
 static void run_sent_event(struct reactor_event *event)
 {
-    struct socket *socket =
-        (struct socket *)((char *)event - offsetof(struct socket, sent_event));
+    struct socket *socket = OWNER_OF(event, struct socket, sent_event);
     if (!atomic_load(&socket->is_closed)) {
         socket->is_sending = false;
         bool is_free = socket->sending_pipe == socket->pipe;
@@ -593,6 +600,11 @@ static void stop(struct socket *socket)
         free(age);
     }
     pthread_mutex_unlock(&socket->pipes_lock);
+    while (socket->dialled) {
+        struct dialled *dialled = socket->dialled;
+        socket->dialled = dialled->next;
+        free(dialled);
+    }
 }
 
 static void nng_close_socket(struct socket **socket)
@@ -649,13 +661,10 @@ static enum err nng_listen_socket(struct socket *socket, const char *url)
     return err_from_nng(code);
 }
 
-static enum err nng_dial_socket(struct socket *socket, const char *url)
+static enum err start_dialer(nng_dialer *out,
+                             struct socket *socket,
+                             const char *url)
 {
-    bool is_bus = socket->config.kind == SOCKET_BUS;
-    if (!is_bus && nng_dialer_id(socket->dialer) > 0) {
-        (void)nng_dialer_close(socket->dialer);
-        socket->dialer = (nng_dialer)NNG_DIALER_INITIALIZER;
-    }
     nng_dialer dialer = NNG_DIALER_INITIALIZER;
     int code = nng_dialer_create(&dialer, socket->nng, url);
     if (code != 0) {
@@ -666,8 +675,51 @@ static enum err nng_dial_socket(struct socket *socket, const char *url)
         (void)nng_dialer_close(dialer);
         return err_from_nng(code);
     }
-    socket->dialer = dialer;
+    *out = dialer;
     return ERR_NONE;
+}
+
+static enum err dial_besides(struct socket *socket, const char *url)
+{
+    size_t url_bytes = strlen(url) + 1;
+    struct dialled *dialled = calloc(1, sizeof *dialled + url_bytes);
+    if (!dialled) {
+        return ERR_MEMORY;
+    }
+    memcpy(dialled->url, url, url_bytes);
+    enum err err = start_dialer(&dialled->dialer, socket, url);
+    if (err) {
+        free(dialled);
+        return err;
+    }
+    dialled->next = socket->dialled;
+    socket->dialled = dialled;
+    return ERR_NONE;
+}
+
+static enum err nng_dial_socket(struct socket *socket, const char *url)
+{
+    if (socket->config.kind == SOCKET_BUS) {
+        return dial_besides(socket, url);
+    }
+    if (nng_dialer_id(socket->dialer) > 0) {
+        (void)nng_dialer_close(socket->dialer);
+        socket->dialer = (nng_dialer)NNG_DIALER_INITIALIZER;
+    }
+    return start_dialer(&socket->dialer, socket, url);
+}
+
+static void nng_undial_socket(struct socket *socket, const char *url)
+{
+    for (struct dialled **at = &socket->dialled; *at; at = &(*at)->next) {
+        struct dialled *dialled = *at;
+        if (strcmp(dialled->url, url) == 0) {
+            *at = dialled->next;
+            (void)nng_dialer_close(dialled->dialer); /* and its connection */
+            free(dialled);
+            return;
+        }
+    }
 }
 
 static struct request *find_request(struct socket *socket, uint32_t number)
@@ -726,6 +778,7 @@ static const struct network table = {
     .close = nng_close_socket,
     .listen = nng_listen_socket,
     .dial = nng_dial_socket,
+    .undial = nng_undial_socket,
     .drop = nng_drop_pipe,
     .packet_make = nng_packet_make,
     .send = nng_send_packet,

@@ -2,8 +2,8 @@
  * The network table of base/network.h over NNG's sockets (pair0, rep0, req0,
  * bus0) with its scalability protocols.
  *
- * Used for the bus, and for inproc. What is dialled over tcp, ipc and ws goes
- * through transport/nng_stream.c, for the reason that stands there.
+ * Used for inproc alone. What is dialled over tcp, ipc and ws goes through
+ * transport/nng_stream.c, for the reason that stands there.
  */
 
 #ifndef TRANSPORT_NNG_SP_H

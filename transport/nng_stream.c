@@ -1,567 +1,265 @@
 #include "transport/nng_stream.h"
 
+#include "base/owner.h"
 #include "base/reactor.h"
+#include "transport/nng_connection.h"
 #include "transport/nng_err.h"
 
 #include <assert.h>
 #include <nng/nng.h>
 #include <nng/supplemental/util/platform.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 /*
- * Why not NNG's pair0, rep0 and req0 here: in NNG 1.5 a connection that ends
- * while a receive of its TCP transport is under way leaves an operation that
- * never finishes, and the one thread that reaps connections waits for it for
- * ever (mended upstream by "Finish receive aio on close", nanomsg/nng 1636).
- * Under load one cut connection in ten or so did that, and a flood of
+ * Why not NNG's pair0, rep0, req0 and bus0 here: in NNG 1.5 a connection that
+ * ends while a receive of its TCP transport is under way leaves an operation
+ * that never finishes, and the one thread that reaps connections waits for it
+ * for ever (mended upstream by "Finish receive aio on close", nanomsg/nng
+ * 1636). Under load one cut connection in ten or so did that, and a flood of
  * handshakes did. The byte streams below those protocols have no such flaw,
  * wake fewer threads for a packet, and need no zeroed memory.
  *
- * On the wire a packet is its length (u32, little-endian) and its bytes.
- *
- * NNG's threads only move bytes and post; everything is decided on the
- * reactor's thread. An event holds a reference to what it is about.
+ * A socket has origins, from which its connections come: an address that it
+ * listens on, or one that it dials. All but a bus have one.
  */
 
-#define PREFIX_BYTES 4
-
-struct stream_packet {
-    struct packet packet;
-    struct reactor_event event;
-    struct connection *connection; /* it was received on; NULL: ours */
-    uint8_t prefix[PREFIX_BYTES];  /* lies right before the bytes */
-    uint8_t bytes[];
-};
-
-static_assert(offsetof(struct stream_packet, bytes) ==
-                  offsetof(struct stream_packet, prefix) + PREFIX_BYTES,
-              "prefix and bytes are sent in one piece");
+#define ACCEPT_PAUSE_MS 100 /* out of descriptors, say: then again */
 
 /* Something that an aio of NNG's has come to, told to the reactor. */
 struct connector {
     struct reactor_event event;
-    struct socket *socket;
+    struct origin *origin;
     nng_aio *aio;
-    bool is_armed; /* the reactor's thread: its event will come */
+    bool is_armed; /* its event will come */
 };
 
-enum sending {
-    SENDING_NONE,
-    SENDING,         /* nobody waits for its end */
-    SENDING_WATCHED, /* sent_event is to be posted */
-};
-
-struct connection {
-    struct connection *next; /* of the socket, the oldest first */
+/* All on the reactor's thread. An armed connector holds a reference. */
+struct origin {
+    struct origin *next; /* of the socket */
     struct socket *socket;
-    uint32_t pipe;
-    nng_stream *stream;
-    nng_aio *receive_aio;
-    nng_aio *send_aio;
-    _Atomic uint32_t reference_count;
-    bool is_up; /* the reactor's thread */
-
-    /* Who receives: NNG's callback, or the reactor's thread before it. */
-    uint8_t prefix[PREFIX_BYTES];
-    struct stream_packet *incoming; /* NULL: its prefix is being read */
-    size_t received_bytes;          /* of prefix or packet */
-    _Atomic bool is_paused;
-
-    /* Who sends: NNG's callback unless `sending` is SENDING_NONE. */
-    _Atomic enum sending sending;
-    struct stream_packet *outgoing;
-    size_t sent_bytes;                   /* prefix included */
-    struct stream_packet *next_outgoing; /* the reactor's thread */
-
-    struct reactor_event sent_event;
-    struct reactor_event broken_event;
-    _Atomic bool is_broken; /* broken_event was posted */
+    nng_stream_listener *listener; /* either this */
+    nng_stream_dialer *dialer;     /* or this */
+    struct connector connect;      /* accepts or dials */
+    struct connector pause;        /* before that is tried again */
+    uint32_t redial_ms;
+    uint32_t connection_count;
+    uint32_t reference_count;
+    bool is_closed;
+    char url[];
 };
 
+/* Each connection's context is its origin. */
 struct socket {
     struct socket_config config;
-    nng_stream_listener *listener;
-    nng_stream_dialer *dialer;
-    struct connector connect; /* accepts or dials */
-    struct connector pause;   /* before dialling again */
-    uint32_t redial_ms;
-    struct connection *connections;
-    uint32_t connection_count;
-    uint32_t pipe_next;
-    struct stream_packet *request; /* KNOCK: a copy, until it is answered */
-    _Atomic uint32_t reference_count;
-    _Atomic bool is_closed;
-    _Atomic size_t inbox_bytes;
+    struct connection_set set;
+    struct origin *origins;
+    struct packet *request; /* KNOCK: until it is answered */
+    bool is_closed;
 };
 
-/* ---- references ---- */
-
-static void socket_unref(struct socket *socket)
+static void origin_unref(struct origin *origin)
 {
-    if (atomic_fetch_sub(&socket->reference_count, 1) == 1) {
-        nng_aio_free(socket->connect.aio);
-        nng_aio_free(socket->pause.aio);
-        free(socket);
+    if (--origin->reference_count == 0) {
+        nng_aio_free(origin->connect.aio);
+        nng_aio_free(origin->pause.aio);
+        connection_set_unref(&origin->socket->set);
+        free(origin);
     }
 }
 
-static void connection_ref(struct connection *connection)
-{
-    atomic_fetch_add(&connection->reference_count, 1);
-}
+/* ---- connecting ---- */
 
-static void connection_unref(struct connection *connection)
-{
-    if (atomic_fetch_sub(&connection->reference_count, 1) == 1) {
-        socket_unref(connection->socket);
-        free(connection);
-    }
-}
-
-/* ---- packets ---- */
-
-static void receive_more(struct connection *connection);
-
-static struct stream_packet *packet_of(struct packet *packet)
-{
-    return (struct stream_packet *)packet;
-}
-
-/* There is room in the inbox again: go on reading where it was stopped. */
-static void unpause(struct socket *socket)
-{
-    if (atomic_load(&socket->is_closed) ||
-        atomic_load(&socket->inbox_bytes) > socket->config.inbox_bytes_max) {
-        return;
-    }
-    for (struct connection *at = socket->connections; at; at = at->next) {
-        if (at->is_up && atomic_exchange(&at->is_paused, false)) {
-            receive_more(at);
-        }
-    }
-}
-
-static void packet_free(struct packet *packet)
-{
-    struct stream_packet *own = packet_of(packet);
-    struct connection *connection = own->connection;
-    if (connection) {
-        atomic_fetch_sub(&connection->socket->inbox_bytes, packet->length);
-        unpause(connection->socket);
-        connection_unref(connection);
-    }
-    free(own);
-}
-
-static struct stream_packet *packet_open(size_t length)
-{
-    struct stream_packet *own = malloc(sizeof *own + length);
-    if (own) {
-        *own = (struct stream_packet){
-            .packet = {.length = length, .free = packet_free}};
-        own->packet.data = own->bytes;
-    }
-    return own;
-}
-
-static struct stream_packet *packet_copy(const struct stream_packet *packet)
-{
-    struct stream_packet *copy = packet_open(packet->packet.length);
-    if (copy) {
-        memcpy(copy->bytes, packet->bytes, packet->packet.length);
-    }
-    return copy;
-}
-
-static struct packet *stream_packet_make(struct socket *socket, size_t length)
-{
-    (void)socket;
-    struct stream_packet *own = packet_open(length);
-    return own ? &own->packet : NULL;
-}
-
-/* ---- NNG's threads: bytes ---- */
-
-static void post_broken(struct connection *connection)
-{
-    if (!atomic_exchange(&connection->is_broken, true)) {
-        connection_ref(connection);
-        reactor_post(connection->socket->config.reactor,
-                     &connection->broken_event);
-    }
-}
-
-static void transfer(nng_aio *aio,
-                     uint8_t *bytes,
-                     size_t length,
-                     struct connection *over)
-{
-    nng_iov iov = {.iov_buf = bytes, .iov_len = length};
-    (void)nng_aio_set_iov(aio, 1, &iov); /* one always fits */
-    if (aio == over->receive_aio) {
-        nng_stream_recv(over->stream, aio);
-    } else {
-        nng_stream_send(over->stream, aio);
-    }
-}
-
-static void receive_more(struct connection *connection)
-{
-    struct stream_packet *incoming = connection->incoming;
-    uint8_t *bytes = incoming ? incoming->bytes : connection->prefix;
-    size_t length = incoming ? incoming->packet.length : PREFIX_BYTES;
-    transfer(connection->receive_aio, bytes + connection->received_bytes,
-             length - connection->received_bytes, connection);
-}
-
-/* A whole prefix: make room for what it announces. False: not to be taken. */
-static bool begin_packet(struct connection *connection)
-{
-    size_t length = get_u32(connection->prefix);
-    if (length > connection->socket->config.message_bytes_max) {
-        return false;
-    }
-    connection->incoming = packet_open(length);
-    connection->received_bytes = 0;
-    return connection->incoming != NULL;
-}
-
-/* A whole packet: to the reactor. False: do not read on for now. */
-static bool end_packet(struct connection *connection)
-{
-    struct socket *socket = connection->socket;
-    struct stream_packet *own = connection->incoming;
-    connection->incoming = NULL;
-    connection->received_bytes = 0;
-    own->connection = connection;
-    connection_ref(connection);
-    size_t inbox_bytes =
-        atomic_fetch_add(&socket->inbox_bytes, own->packet.length) +
-        own->packet.length;
-    bool is_door = socket->config.kind == SOCKET_DOOR;
-    bool is_full = inbox_bytes > socket->config.inbox_bytes_max;
-    if (is_full && !is_door) {
-        atomic_store(&connection->is_paused, true);
-    }
-    reactor_post(socket->config.reactor, &own->event);
-    if (is_door) {
-        return false; /* the next request after the answer */
-    }
-    if (!is_full) {
-        return true;
-    }
-    /* Pairs with unpause(): one of us sees what the other did. */
-    return atomic_load(&socket->inbox_bytes) <=
-               socket->config.inbox_bytes_max &&
-           atomic_exchange(&connection->is_paused, false);
-}
-
-static void run_message(struct reactor_event *event);
-
-static void on_received(void *context)
-{
-    struct connection *connection = context;
-    if (nng_aio_result(connection->receive_aio) != 0) {
-        post_broken(connection);
-        return;
-    }
-    connection->received_bytes += nng_aio_count(connection->receive_aio);
-    if (!connection->incoming && connection->received_bytes == PREFIX_BYTES) {
-        if (!begin_packet(connection)) {
-            post_broken(connection);
-            return;
-        }
-        connection->incoming->event.run = run_message;
-    }
-    struct stream_packet *incoming = connection->incoming;
-    if (incoming && connection->received_bytes == incoming->packet.length &&
-        !end_packet(connection)) {
-        return;
-    }
-    receive_more(connection);
-}
-
-static void send_more(struct connection *connection)
-{
-    struct stream_packet *outgoing = connection->outgoing;
-    transfer(connection->send_aio, outgoing->prefix + connection->sent_bytes,
-             PREFIX_BYTES + outgoing->packet.length - connection->sent_bytes,
-             connection);
-}
-
-static void on_sent(void *context)
-{
-    struct connection *connection = context;
-    struct stream_packet *outgoing = connection->outgoing;
-    if (nng_aio_result(connection->send_aio) != 0) {
-        post_broken(connection);
-        return;
-    }
-    connection->sent_bytes += nng_aio_count(connection->send_aio);
-    if (connection->sent_bytes < PREFIX_BYTES + outgoing->packet.length) {
-        send_more(connection);
-        return;
-    }
-    free(outgoing);
-    connection->outgoing = NULL;
-    /* Until this returns, nobody frees the connection: its end waits for the
-     * callbacks. */
-    if (atomic_exchange(&connection->sending, SENDING_NONE) ==
-        SENDING_WATCHED) {
-        connection_ref(connection);
-        reactor_post(connection->socket->config.reactor,
-                     &connection->sent_event);
-    }
-}
-
+/* On NNG's thread. */
 static void on_connected(void *context)
 {
     struct connector *connector = context;
-    reactor_post(connector->socket->config.reactor, &connector->event);
+    reactor_post(connector->origin->socket->config.reactor, &connector->event);
 }
-
-/* ---- the reactor's thread: connections ---- */
 
 static void arm(struct connector *connector)
 {
     connector->is_armed = true;
-    atomic_fetch_add(&connector->socket->reference_count, 1);
+    connector->origin->reference_count++;
 }
 
-static void connect_next(struct socket *socket)
+static void connect_next(struct origin *origin)
 {
-    arm(&socket->connect);
-    if (socket->listener) {
-        nng_stream_listener_accept(socket->listener, socket->connect.aio);
+    arm(&origin->connect);
+    if (origin->listener) {
+        nng_stream_listener_accept(origin->listener, origin->connect.aio);
     } else {
-        nng_stream_dialer_dial(socket->dialer, socket->connect.aio);
+        nng_stream_dialer_dial(origin->dialer, origin->connect.aio);
     }
+}
+
+static void connect_later(struct origin *origin, uint32_t pause_ms)
+{
+    arm(&origin->pause);
+    nng_sleep_aio((nng_duration)pause_ms, origin->pause.aio);
 }
 
 /* Dial again after a pause that grows; something random is in it, so that
  * not all come at once. */
-static void redial(struct socket *socket)
+static void redial(struct origin *origin)
 {
-    if (!socket->dialer || socket->pause.is_armed || socket->connect.is_armed) {
+    if (!origin->dialer || origin->is_closed || origin->pause.is_armed ||
+        origin->connect.is_armed) {
         return;
     }
-    uint32_t pause_ms = socket->redial_ms + nng_random() % 16;
-    socket->redial_ms *= 2;
-    if (socket->redial_ms > socket->config.redial_ms_max) {
-        socket->redial_ms = socket->config.redial_ms_max;
+    uint32_t most_ms = origin->socket->config.redial_ms_max;
+    uint32_t pause_ms = origin->redial_ms + nng_random() % 16;
+    origin->redial_ms *= 2;
+    if (origin->redial_ms > most_ms) {
+        origin->redial_ms = most_ms;
     }
-    arm(&socket->pause);
-    nng_sleep_aio((nng_duration)pause_ms, socket->pause.aio);
+    connect_later(origin, pause_ms);
 }
 
-static void unlink_connection(struct connection *connection)
+/* ---- connections ---- */
+
+static struct socket *socket_of(const struct connection *connection)
 {
-    struct connection **at = &connection->socket->connections;
-    while (*at != connection) {
-        at = &(*at)->next;
-    }
-    *at = connection->next;
-    connection->socket->connection_count--;
+    return OWNER_OF(connection_set(connection), struct socket, set);
 }
 
-/* No callback of it comes after this; events may, and find it down. */
 static void end_connection(struct connection *connection)
 {
-    struct socket *socket = connection->socket;
+    struct socket *socket = socket_of(connection);
     const struct socket_events *events = &socket->config.events;
-    connection->is_up = false;
-    unlink_connection(connection);
-    nng_stream_close(connection->stream);
-    nng_aio_stop(connection->receive_aio);
-    nng_aio_stop(connection->send_aio);
-    nng_stream_free(connection->stream);
-    nng_aio_free(connection->receive_aio);
-    nng_aio_free(connection->send_aio);
-    free(connection->incoming);
-    free(connection->outgoing);
-    free(connection->next_outgoing);
+    struct origin *origin = connection_context(connection);
+    uint32_t pipe = connection_pipe(connection);
+    origin->connection_count--;
+    connection_close(&connection);
     if (socket->config.kind == SOCKET_PAIR && events->on_down &&
-        !atomic_load(&socket->is_closed)) {
-        events->on_down(events->context, connection->pipe);
+        !socket->is_closed) {
+        events->on_down(events->context, pipe);
     }
-    connection_unref(connection);
 }
 
-static void start_sending(struct connection *connection,
-                          struct stream_packet *packet)
+static void on_broken(struct connection *connection)
 {
-    bool is_door = connection->socket->config.kind == SOCKET_DOOR;
-    connection->outgoing = packet;
-    connection->sent_bytes = 0;
-    put_u32(packet->prefix, (uint32_t)packet->packet.length);
-    atomic_store(&connection->sending, is_door ? SENDING_WATCHED : SENDING);
-    send_more(connection);
+    struct origin *origin = connection_context(connection);
+    origin->reference_count++; /* the owner may close the socket meanwhile */
+    end_connection(connection);
+    redial(origin);
+    origin_unref(origin);
 }
 
-static void run_broken(struct reactor_event *event)
+static void on_packet(struct connection *connection, struct packet *packet)
 {
-    struct connection *connection =
-        (struct connection *)((char *)event -
-                              offsetof(struct connection, broken_event));
-    struct socket *socket = connection->socket;
-    if (connection->is_up) {
-        end_connection(connection);
-        if (!atomic_load(&socket->is_closed)) {
-            redial(socket);
-        }
-    }
-    connection_unref(connection);
-}
-
-static void run_sent(struct reactor_event *event)
-{
-    struct connection *connection =
-        (struct connection *)((char *)event -
-                              offsetof(struct connection, sent_event));
-    struct socket *socket = connection->socket;
-    if (connection->is_up && socket->config.kind == SOCKET_DOOR) {
-        receive_more(connection); /* its next request */
-    } else if (connection->is_up) {
-        struct stream_packet *next = connection->next_outgoing;
-        connection->next_outgoing = NULL;
-        start_sending(connection, next);
-        if (socket->config.events.on_sent) {
-            socket->config.events.on_sent(socket->config.events.context);
-        }
-    }
-    connection_unref(connection);
-}
-
-static void run_message(struct reactor_event *event)
-{
-    struct stream_packet *own =
-        (struct stream_packet *)((char *)event -
-                                 offsetof(struct stream_packet, event));
-    struct connection *connection = own->connection;
-    struct socket *socket = connection->socket;
-    struct packet *packet = &own->packet;
-    if (!connection->is_up) {
-        packet_close(&packet);
-        return;
-    }
+    struct socket *socket = socket_of(connection);
     if (socket->config.kind == SOCKET_KNOCK) {
-        free(socket->request);
-        socket->request = NULL;
+        packet_close(&socket->request);
     }
-    connection_ref(connection); /* the owner may close the socket meanwhile */
     socket->config.events.on_message(socket->config.events.context,
-                                     connection->pipe, packet);
-    connection_unref(connection);
+                                     connection_pipe(connection), packet);
+}
+
+static void on_sent(struct connection *connection)
+{
+    const struct socket_events *events = &socket_of(connection)->config.events;
+    if (events->on_sent) {
+        events->on_sent(events->context);
+    }
 }
 
 /* ERR_MEMORY */
-static enum err open_connection(struct socket *socket, nng_stream *stream)
+static enum err begin_connection(struct origin *origin, nng_stream *stream)
 {
-    struct connection *connection = calloc(1, sizeof *connection);
-    if (!connection) {
-        return ERR_MEMORY;
+    struct socket *socket = origin->socket;
+    const struct socket_events *events = &socket->config.events;
+    struct connection *connection = NULL;
+    enum err err = connection_open(&connection, &socket->set, origin, stream);
+    if (err) {
+        return err;
     }
-    int code = nng_aio_alloc(&connection->receive_aio, on_received, connection);
-    if (code == 0) {
-        code = nng_aio_alloc(&connection->send_aio, on_sent, connection);
+    origin->connection_count++;
+    if (socket->request) {
+        (void)connection_send(connection,
+                              connection_packet_share(socket->request));
     }
-    if (code != 0) {
-        nng_aio_free(connection->receive_aio);
-        free(connection);
-        return err_from_nng(code);
+    connection_start(connection);
+    if (socket->config.kind == SOCKET_PAIR && events->on_up) {
+        events->on_up(events->context, connection_pipe(connection));
     }
-    connection->socket = socket;
-    connection->stream = stream;
-    connection->pipe = ++socket->pipe_next;
-    connection->is_up = true;
-    connection->sent_event.run = run_sent;
-    connection->broken_event.run = run_broken;
-    atomic_store(&connection->reference_count, 1);
-    atomic_fetch_add(&socket->reference_count, 1);
-    struct connection **at = &socket->connections;
-    while (*at) {
-        at = &(*at)->next;
-    }
-    *at = connection;
-    socket->connection_count++;
-    if (socket->config.kind == SOCKET_PAIR && socket->config.events.on_up) {
-        socket->config.events.on_up(socket->config.events.context,
-                                    connection->pipe);
-    }
-    struct stream_packet *request =
-        socket->request ? packet_copy(socket->request) : NULL;
-    if (request) {
-        start_sending(connection, request);
-    }
-    receive_more(connection);
     return ERR_NONE;
 }
 
-/* A pair has one peer at a time; at a door the oldest gives way, so that idle
- * connections cannot shut others out. False: it is not to be taken. */
-static bool make_way(struct socket *socket)
+static void end_oldest(struct origin *origin)
 {
-    if (socket->config.kind == SOCKET_PAIR) {
-        return socket->connection_count == 0;
+    struct connection *oldest = origin->socket->set.oldest;
+    while (connection_context(oldest) != origin) {
+        oldest = connection_next(oldest);
     }
-    uint32_t most = socket->config.connection_count_max;
-    if (most > 0 && socket->connection_count >= most) {
-        end_connection(socket->connections);
+    end_connection(oldest);
+}
+
+/* A pair has one peer at a time; elsewhere the oldest that was accepted gives
+ * way, so that idle connections cannot shut others out. False: it is not to
+ * be taken. */
+static bool make_way(struct origin *origin)
+{
+    const struct socket_config *config = &origin->socket->config;
+    if (config->kind == SOCKET_PAIR) {
+        return origin->connection_count == 0;
+    }
+    uint32_t most = config->connection_count_max;
+    if (origin->listener && most > 0 && origin->connection_count >= most) {
+        end_oldest(origin);
     }
     return true;
 }
 
-static void take_stream(struct socket *socket, nng_stream *stream)
+static void drop_stream(nng_stream *stream)
 {
-    socket->redial_ms = socket->config.redial_ms_min;
-    if (!make_way(socket) || open_connection(socket, stream)) {
-        nng_stream_close(stream);
-        nng_stream_free(stream);
-        redial(socket);
+    nng_stream_close(stream);
+    nng_stream_free(stream);
+}
+
+static void take_stream(struct origin *origin, nng_stream *stream)
+{
+    origin->redial_ms = origin->socket->config.redial_ms_min;
+    if (!make_way(origin) || begin_connection(origin, stream)) {
+        drop_stream(stream);
+        redial(origin);
+    }
+    if (origin->listener && !origin->is_closed) {
+        connect_next(origin);
     }
 }
 
 static void run_connected(struct reactor_event *event)
 {
-    struct connector *connector = (struct connector *)event;
-    struct socket *socket = connector->socket;
+    struct connector *connector = OWNER_OF(event, struct connector, event);
+    struct origin *origin = connector->origin;
     int code = nng_aio_result(connector->aio);
     nng_stream *stream = code ? NULL : nng_aio_get_output(connector->aio, 0);
     connector->is_armed = false;
-    if (atomic_load(&socket->is_closed)) {
-        if (stream) {
-            nng_stream_close(stream);
-            nng_stream_free(stream);
-        }
+    if (origin->is_closed && stream) {
+        drop_stream(stream);
     } else if (stream) {
-        take_stream(socket, stream);
-        if (socket->listener) {
-            connect_next(socket);
-        }
-    } else if (socket->listener) {
-        /* Out of descriptors, say: try again in a while. */
-        arm(&socket->pause);
-        nng_sleep_aio(100, socket->pause.aio);
+        take_stream(origin, stream);
+    } else if (origin->listener && !origin->is_closed) {
+        connect_later(origin, ACCEPT_PAUSE_MS);
     } else {
-        redial(socket);
+        redial(origin);
     }
-    socket_unref(socket);
+    origin_unref(origin);
 }
 
 static void run_paused(struct reactor_event *event)
 {
-    struct connector *connector = (struct connector *)event;
-    struct socket *socket = connector->socket;
+    struct connector *connector = OWNER_OF(event, struct connector, event);
+    struct origin *origin = connector->origin;
     connector->is_armed = false;
-    if (!atomic_load(&socket->is_closed) && !socket->connect.is_armed) {
-        connect_next(socket);
+    if (!origin->is_closed && !origin->connect.is_armed) {
+        connect_next(origin);
     }
-    socket_unref(socket);
+    origin_unref(origin);
 }
 
-/* ---- the table ---- */
+/* ---- origins ---- */
 
 static void stop_connector(struct connector *connector)
 {
@@ -570,13 +268,20 @@ static void stop_connector(struct connector *connector)
     }
 }
 
-static void stream_close(struct socket **socket)
+static void end_connections(struct origin *origin)
 {
-    if (!*socket) {
+    while (origin->connection_count > 0) {
+        end_oldest(origin);
+    }
+}
+
+static void origin_close(struct origin **origin)
+{
+    if (!*origin) {
         return;
     }
-    struct socket *old = *socket;
-    atomic_store(&old->is_closed, true);
+    struct origin *old = *origin;
+    old->is_closed = true;
     if (old->listener) {
         nng_stream_listener_close(old->listener);
     }
@@ -585,25 +290,102 @@ static void stream_close(struct socket **socket)
     }
     stop_connector(&old->connect);
     stop_connector(&old->pause);
-    while (old->connections) {
-        end_connection(old->connections);
-    }
+    end_connections(old);
     nng_stream_listener_free(old->listener);
     nng_stream_dialer_free(old->dialer);
-    free(old->request);
-    old->request = NULL;
-    *socket = NULL;
-    socket_unref(old);
+    old->listener = NULL;
+    old->dialer = NULL;
+    origin_unref(old);
+    *origin = NULL;
 }
 
-static enum err open_connector(struct connector *connector,
-                               struct socket *socket,
+static enum err make_connector(struct connector *connector,
+                               struct origin *origin,
                                void (*run)(struct reactor_event *event))
 {
-    connector->socket = socket;
+    connector->origin = origin;
     connector->event.run = run;
     return err_from_nng(
         nng_aio_alloc(&connector->aio, on_connected, connector));
+}
+
+/* ERR_MEMORY */
+static enum err origin_open(struct origin **out,
+                            struct socket *socket,
+                            const char *url)
+{
+    size_t url_bytes = strlen(url) + 1;
+    struct origin *origin = calloc(1, sizeof *origin + url_bytes);
+    if (!origin) {
+        return ERR_MEMORY;
+    }
+    memcpy(origin->url, url, url_bytes);
+    origin->socket = socket;
+    connection_set_ref(&socket->set);
+    origin->redial_ms = socket->config.redial_ms_min;
+    origin->reference_count = 1;
+    enum err err = make_connector(&origin->connect, origin, run_connected);
+    if (!err) {
+        err = make_connector(&origin->pause, origin, run_paused);
+    }
+    if (err) {
+        origin_close(&origin);
+        return err;
+    }
+    *out = origin;
+    return ERR_NONE;
+}
+
+static int listen_at(struct origin *origin)
+{
+    int code = nng_stream_listener_alloc(&origin->listener, origin->url);
+    if (code != 0) {
+        return code;
+    }
+    /* Not every scheme has this. */
+    (void)nng_stream_listener_set_bool(origin->listener, NNG_OPT_TCP_NODELAY,
+                                       true);
+    return nng_stream_listener_listen(origin->listener);
+}
+
+static int make_dialer(struct origin *origin)
+{
+    int code = nng_stream_dialer_alloc(&origin->dialer, origin->url);
+    if (code != 0) {
+        return code;
+    }
+    /* Not every scheme has this. */
+    (void)nng_stream_dialer_set_bool(origin->dialer, NNG_OPT_TCP_NODELAY, true);
+    return 0;
+}
+
+/* Open an origin by `prepare`, and have connections come from it. */
+static enum err add_origin(struct socket *socket,
+                           const char *url,
+                           int (*prepare)(struct origin *origin))
+{
+    assert(socket->config.kind == SOCKET_BUS || !socket->origins);
+    struct origin *origin = NULL;
+    enum err err = origin_open(&origin, socket, url);
+    if (err) {
+        return err;
+    }
+    err = err_from_nng(prepare(origin));
+    if (err) {
+        origin_close(&origin);
+        return err;
+    }
+    origin->next = socket->origins;
+    socket->origins = origin;
+    connect_next(origin);
+    return ERR_NONE;
+}
+
+/* ---- the table ---- */
+
+static void free_socket(struct connection_set *set)
+{
+    free(OWNER_OF(set, struct socket, set));
 }
 
 static enum err stream_open(void *context,
@@ -611,63 +393,70 @@ static enum err stream_open(void *context,
                             const struct socket_config *config)
 {
     (void)context;
-    assert(config->kind != SOCKET_BUS);
     struct socket *socket = calloc(1, sizeof *socket);
     if (!socket) {
         return ERR_MEMORY;
     }
     socket->config = *config;
-    socket->redial_ms = config->redial_ms_min;
-    atomic_store(&socket->reference_count, 1);
-    enum err err = open_connector(&socket->connect, socket, run_connected);
-    if (!err) {
-        err = open_connector(&socket->pause, socket, run_paused);
-    }
-    if (err) {
-        stream_close(&socket);
-        return err;
-    }
+    socket->set = (struct connection_set){
+        .reactor = config->reactor,
+        .packet_bytes_max = config->message_bytes_max,
+        .inbox_bytes_max = config->inbox_bytes_max,
+        .is_by_turns = config->kind == SOCKET_DOOR,
+        .on_packet = on_packet,
+        .on_sent = on_sent,
+        .on_broken = on_broken,
+        .on_unused = free_socket,
+    };
+    connection_set_ref(&socket->set);
     *out = socket;
     return ERR_NONE;
 }
 
+static void stream_close(struct socket **socket)
+{
+    if (!*socket) {
+        return;
+    }
+    struct socket *old = *socket;
+    old->is_closed = true;
+    while (old->origins) {
+        struct origin *origin = old->origins;
+        old->origins = origin->next;
+        origin_close(&origin);
+    }
+    packet_close(&old->request);
+    connection_set_unref(&old->set);
+    *socket = NULL;
+}
+
 static enum err stream_listen(struct socket *socket, const char *url)
 {
-    assert(!socket->dialer && !socket->listener);
-    nng_stream_listener *listener = NULL;
-    int code = nng_stream_listener_alloc(&listener, url);
-    if (code == 0) {
-        /* Not every scheme has this. */
-        (void)nng_stream_listener_set_bool(listener, NNG_OPT_TCP_NODELAY, true);
-        code = nng_stream_listener_listen(listener);
-    }
-    if (code != 0) {
-        nng_stream_listener_free(listener);
-        return err_from_nng(code);
-    }
-    socket->listener = listener;
-    connect_next(socket);
-    return ERR_NONE;
+    return add_origin(socket, url, listen_at);
 }
 
 static enum err stream_dial(struct socket *socket, const char *url)
 {
-    assert(!socket->dialer && !socket->listener);
-    int code = nng_stream_dialer_alloc(&socket->dialer, url);
-    if (code != 0) {
-        return err_from_nng(code);
+    return add_origin(socket, url, make_dialer);
+}
+
+static void stream_undial(struct socket *socket, const char *url)
+{
+    for (struct origin **at = &socket->origins; *at; at = &(*at)->next) {
+        struct origin *origin = *at;
+        if (origin->dialer && strcmp(origin->url, url) == 0) {
+            *at = origin->next;
+            origin_close(&origin);
+            return;
+        }
     }
-    /* Not every scheme has this. */
-    (void)nng_stream_dialer_set_bool(socket->dialer, NNG_OPT_TCP_NODELAY, true);
-    connect_next(socket);
-    return ERR_NONE;
 }
 
 static struct connection *find_connection(struct socket *socket, uint32_t pipe)
 {
-    struct connection *connection = socket->connections;
-    while (connection && connection->pipe != pipe) {
-        connection = connection->next;
+    struct connection *connection = socket->set.oldest;
+    while (connection && connection_pipe(connection) != pipe) {
+        connection = connection_next(connection);
     }
     return connection;
 }
@@ -677,46 +466,50 @@ static void stream_drop(struct socket *socket, uint32_t pipe)
 {
     struct connection *connection = find_connection(socket, pipe);
     if (connection) {
-        nng_stream_close(connection->stream);
-        post_broken(connection);
+        connection_break(connection);
     }
 }
 
-/* One packet may wait behind the one that is being sent. */
-static bool send_on(struct connection *connection, struct stream_packet *packet)
+static struct packet *stream_packet_make(struct socket *socket, size_t length)
 {
-    enum sending busy = SENDING;
-    if (atomic_load(&connection->sending) != SENDING_NONE) {
-        assert(!connection->next_outgoing);
-        connection->next_outgoing = packet;
-        if (atomic_compare_exchange_strong(&connection->sending, &busy,
-                                           SENDING_WATCHED)) {
-            return false;
+    (void)socket;
+    return connection_packet_make(length);
+}
+
+/* Who is slow goes without: the others must not wait for one. */
+static void send_to_all(struct socket *socket, struct packet *packet)
+{
+    for (struct connection *at = socket->set.oldest; at;
+         at = connection_next(at)) {
+        if (!connection_is_full(at)) {
+            (void)connection_send(at, connection_packet_share(packet));
         }
-        connection->next_outgoing = NULL; /* it has ended meanwhile */
     }
-    start_sending(connection, packet);
-    return true;
+    packet_close(&packet);
 }
 
 static bool stream_send(struct socket *socket,
                         uint32_t pipe,
                         struct packet *packet)
 {
-    struct stream_packet *own = packet_of(packet);
-    assert(!own->connection);
-    bool is_knock = socket->config.kind == SOCKET_KNOCK;
-    struct connection *connection =
-        is_knock ? socket->connections : find_connection(socket, pipe);
-    if (is_knock) {
-        free(socket->request);
-        socket->request = packet_copy(own);
+    enum socket_kind kind = socket->config.kind;
+    connection_packet_finish(packet);
+    if (kind == SOCKET_BUS) {
+        send_to_all(socket, packet);
+        return true;
     }
+    if (kind == SOCKET_KNOCK) {
+        packet_close(&socket->request);
+        socket->request = connection_packet_share(packet);
+    }
+    struct connection *connection = kind == SOCKET_KNOCK
+                                        ? socket->set.oldest
+                                        : find_connection(socket, pipe);
     if (!connection) {
         packet_close(&packet); /* lost with its connection */
         return true;
     }
-    return send_on(connection, own);
+    return connection_send(connection, packet);
 }
 
 static const struct network table = {
@@ -724,6 +517,7 @@ static const struct network table = {
     .close = stream_close,
     .listen = stream_listen,
     .dial = stream_dial,
+    .undial = stream_undial,
     .drop = stream_drop,
     .packet_make = stream_packet_make,
     .send = stream_send,

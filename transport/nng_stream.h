@@ -1,6 +1,6 @@
 /*
- * The network table of base/network.h over NNG's byte streams: pair, door and
- * knock for tcp, ipc and ws. Not the bus.
+ * The network table of base/network.h over NNG's byte streams: for tcp, ipc
+ * and ws.
  */
 
 #ifndef TRANSPORT_NNG_STREAM_H

@@ -11,11 +11,11 @@
 #include <stdlib.h>
 
 #include "base/scope.h"
+#include "base/time_units.h"
 #include "transport/link.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length);
 
-#define NS_PER_MS UINT64_C(1000000)
 #define STEP_COUNT_MAX 200
 #define MESSAGE_BYTES_MAX 5000
 #define WINDOW_BYTES 40000

@@ -11,6 +11,7 @@
 #define CONNECT_TIMEOUT_NS (400 * (uint64_t)NS_PER_MS)
 #define IN_TRANSIT_MAX 24    /* packets of a direction before sending waits */
 #define BUS_IN_TRANSIT_MAX 8 /* then the bus drops */
+#define DIAL_COUNT_MAX WORLD_MACHINE_COUNT_MAX /* by one BUS */
 
 /* ---- what happens when ---- */
 
@@ -42,6 +43,11 @@ struct machine {
     uint64_t wake_ns; /* a turn is planned for then; never: none */
 };
 
+struct dialled {
+    uint32_t number; /* not used twice by a socket; 0: a free place */
+    char url[SOCKET_URL_BYTES];
+};
+
 struct socket {
     struct socket *next;
     struct world *world;
@@ -49,8 +55,8 @@ struct socket {
     uint32_t machine;
     struct socket_config config;
     char listen_url[SOCKET_URL_BYTES];
-    char dial_url[8][SOCKET_URL_BYTES]; /* a BUS dials several */
-    uint32_t dial_count;
+    struct dialled dialled[DIAL_COUNT_MAX];
+    uint32_t dial_last; /* number */
     uint32_t pipe_next;
     struct connection *pair; /* PAIR: the one that is up */
     bool is_sending;
@@ -69,7 +75,7 @@ struct connection {
     uint64_t sockets[2];
     uint32_t machines[2];
     uint32_t pipes[2];
-    uint32_t dial_index; /* of side 0, which dialled */
+    uint32_t dial_number; /* of side 0, which dialled */
     bool is_open;
     bool is_told[2];          /* that it is up */
     uint64_t last_ns[2];      /* when the newest packet to a side arrives */
@@ -292,7 +298,7 @@ static uint64_t latency_ns(struct world *world, uint32_t from, uint32_t to)
 
 static void dial_later(struct world *world,
                        struct socket *socket,
-                       uint32_t index,
+                       uint32_t number,
                        uint64_t pause_ns);
 
 static bool is_exclusive(const struct socket *socket)
@@ -321,7 +327,8 @@ static void tell_down(struct world *world,
         uint64_t pause_ms =
             socket->config.redial_ms_min +
             seeded_below(&world->random, socket->config.redial_ms_min + 1);
-        dial_later(world, socket, connection->dial_index, pause_ms * NS_PER_MS);
+        dial_later(world, socket, connection->dial_number,
+                   pause_ms * NS_PER_MS);
     }
 }
 
@@ -517,7 +524,7 @@ static void run_up(struct world *world, struct happening *happening)
 
 static void connect_sockets(struct world *world,
                             struct socket *from,
-                            uint32_t dial_index,
+                            uint32_t dial_number,
                             struct socket *to)
 {
     struct connection *connection = calloc(1, sizeof *connection);
@@ -527,7 +534,7 @@ static void connect_sockets(struct world *world,
         .sockets = {from->id, to->id},
         .machines = {from->machine, to->machine},
         .pipes = {++from->pipe_next, ++to->pipe_next},
-        .dial_index = dial_index,
+        .dial_number = dial_number,
         .is_open = true,
     };
     world->connections = connection;
@@ -547,22 +554,33 @@ static bool is_reachable(const struct world *world, uint32_t from, uint32_t to)
            !world->is_blocked[from][to] && !world->is_blocked[to][from];
 }
 
+static struct dialled *find_dialled(struct socket *socket, uint32_t number)
+{
+    for (uint32_t i = 0; i < DIAL_COUNT_MAX; i++) {
+        if (socket->dialled[i].number == number) {
+            return &socket->dialled[i];
+        }
+    }
+    return NULL;
+}
+
 static void run_dial(struct world *world, struct happening *happening)
 {
     struct socket *socket = find_socket(world, happening->socket_id);
-    uint32_t index = happening->side;
-    if (!socket || index >= socket->dial_count) {
+    uint32_t number = happening->side;
+    struct dialled *dialled = socket ? find_dialled(socket, number) : NULL;
+    if (!dialled) {
         return;
     }
-    struct socket *listener = find_listener(world, socket->dial_url[index]);
+    struct socket *listener = find_listener(world, dialled->url);
     if (listener && !world->machines[socket->machine].is_paused &&
         is_reachable(world, socket->machine, listener->machine)) {
-        connect_sockets(world, socket, index, listener);
+        connect_sockets(world, socket, number, listener);
         return;
     }
     uint64_t spread =
         socket->config.redial_ms_max - socket->config.redial_ms_min;
-    dial_later(world, socket, index,
+    dial_later(world, socket, number,
                (socket->config.redial_ms_min +
                 seeded_below(&world->random, spread + 1)) *
                    NS_PER_MS);
@@ -570,13 +588,13 @@ static void run_dial(struct world *world, struct happening *happening)
 
 static void dial_later(struct world *world,
                        struct socket *socket,
-                       uint32_t index,
+                       uint32_t number,
                        uint64_t pause_ns)
 {
     plan(world, (struct happening){.at_ns = world->now_ns + pause_ns,
                                    .run = run_dial,
                                    .socket_id = socket->id,
-                                   .side = index});
+                                   .side = number});
 }
 
 /* ---- the network table ---- */
@@ -634,13 +652,37 @@ static enum err sim_listen(struct socket *socket, const char *url)
 
 static enum err sim_dial(struct socket *socket, const char *url)
 {
-    uint32_t index = socket->config.kind == SOCKET_BUS ? socket->dial_count : 0;
-    assert(index < sizeof socket->dial_url / sizeof socket->dial_url[0]);
-    assert(strlen(url) < SOCKET_URL_BYTES);
-    memcpy(socket->dial_url[index], url, strlen(url) + 1);
-    socket->dial_count = index + 1;
-    dial_later(socket->world, socket, index, NS_PER_US);
+    bool is_bus = socket->config.kind == SOCKET_BUS;
+    struct dialled *dialled =
+        is_bus ? find_dialled(socket, 0) : &socket->dialled[0];
+    assert(dialled && strlen(url) < SOCKET_URL_BYTES);
+    dialled->number = ++socket->dial_last;
+    memcpy(dialled->url, url, strlen(url) + 1);
+    dial_later(socket->world, socket, dialled->number, NS_PER_US);
     return ERR_NONE;
+}
+
+static void break_dialled(struct socket *socket, uint32_t number)
+{
+    struct connection *next = NULL;
+    for (struct connection *at = socket->world->connections; at; at = next) {
+        next = at->next;
+        if (at->sockets[0] == socket->id && at->dial_number == number) {
+            break_connection(socket->world, at);
+        }
+    }
+}
+
+static void sim_undial(struct socket *socket, const char *url)
+{
+    for (uint32_t i = 0; i < DIAL_COUNT_MAX; i++) {
+        struct dialled *dialled = &socket->dialled[i];
+        if (dialled->number != 0 && strcmp(dialled->url, url) == 0) {
+            break_dialled(socket, dialled->number);
+            dialled->number = 0;
+            return;
+        }
+    }
 }
 
 static struct connection *find_pipe(struct socket *socket, uint32_t pipe)
@@ -768,6 +810,7 @@ struct world *world_open(const struct world_config *config)
                                             .close = sim_close,
                                             .listen = sim_listen,
                                             .dial = sim_dial,
+                                            .undial = sim_undial,
                                             .drop = sim_drop,
                                             .packet_make = sim_packet_make,
                                             .send = sim_send};

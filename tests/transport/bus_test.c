@@ -426,12 +426,14 @@ static void says_memory_when_there_is_none_for_a_packet(void **state)
     CHECK_OK(bus_publish(fixture->alpha.bus, bytes_of_text("x")));
 }
 
-static void dials_what_can_be_dialled(void **state)
+static void dials_what_can_be_dialled_and_undials_it(void **state)
 {
     struct fixture *fixture = *state;
     CHECK_OK(bus_dial(fixture->alpha.bus, "fake://beta"));
     CHECK_ERR(bus_dial(fixture->alpha.bus, "nonsense"), ERR_INVALID);
     CHECK(fixture->alpha.network.dial_count == 2);
+    bus_undial(fixture->alpha.bus, "fake://beta");
+    assert_string_equal(fixture->alpha.network.undialled, "fake://beta");
 }
 
 static int set_up_group(void **state)
@@ -463,7 +465,7 @@ int main(void)
         TEST(frees_what_still_waits_when_it_closes),
         TEST(refuses_a_digest_that_is_too_large),
         TEST(says_memory_when_there_is_none_for_a_packet),
-        TEST(dials_what_can_be_dialled),
+        TEST(dials_what_can_be_dialled_and_undials_it),
     };
     return cmocka_run_group_tests(tests, set_up_group, NULL);
 }

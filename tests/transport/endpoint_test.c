@@ -4,11 +4,11 @@
 #include <stdlib.h>
 
 #include "base/scope.h"
+#include "base/time_units.h"
 #include "tests/sim/world.h"
 #include "tests/support/test_identity.h"
 #include "transport/endpoint.h"
 
-#define NS_PER_MS UINT64_C(1000000)
 #define DAY 86400 /* seconds */
 #define NODE_COUNT 3
 #define CHANNEL 1
@@ -301,6 +301,30 @@ static void a_digest_reaches_the_others_over_the_bus(void **state)
     CHECK(n0->digest_count == 1 && n1->digest_count == 1);
     assert_string_equal(n0->digest_from, "n1");
     assert_string_equal(n1->digest_from, "n0");
+}
+
+/* Whoever removes a peer dials its bus no more; and again when it is back. */
+static void a_removed_peer_is_left_on_the_bus_too(void **state)
+{
+    struct fixture *fixture = *state;
+    link_two(fixture);
+    run_ms(fixture, 500);
+    struct node *n0 = &fixture->nodes[0];
+    struct node *n1 = &fixture->nodes[1];
+    struct peer *peer = peer_of(n0, "n1");
+    endpoint_peer_remove(n0->endpoint, &peer);
+    for (int i = 0; i < 50; i++) {
+        CHECK_OK(endpoint_publish(n0->endpoint, bytes_of_text("digest")));
+        CHECK_OK(endpoint_publish(n1->endpoint, bytes_of_text("digest")));
+        run_ms(fixture, 100);
+    }
+    CHECK(n0->digest_count == 0 && n1->digest_count == 0);
+    (void)know(fixture, n0, n1, "n1");
+    run_ms(fixture, 2000);
+    CHECK_OK(endpoint_publish(n0->endpoint, bytes_of_text("digest")));
+    CHECK_OK(endpoint_publish(n1->endpoint, bytes_of_text("digest")));
+    run_ms(fixture, 100);
+    CHECK(n0->digest_count == 1 && n1->digest_count == 1);
 }
 
 static void messages_of_an_unused_channel_do_no_harm(void **state)
@@ -814,6 +838,7 @@ int main(void)
         TEST(knows_a_peer_once_and_never_itself),
         TEST(knows_no_more_peers_than_allowed),
         TEST(a_digest_reaches_the_others_over_the_bus),
+        TEST(a_removed_peer_is_left_on_the_bus_too),
         TEST(messages_of_an_unused_channel_do_no_harm),
         TEST(only_the_maker_of_the_bus_key_is_believed),
         TEST(a_silent_peer_is_told_of_and_cut_off),

@@ -36,7 +36,8 @@ struct fake_network {
     bool is_slow;        /* send() says false */
     uint32_t drop_count;
     uint32_t dial_count;
-    uint32_t packet_count; /* living, made here */
+    char undialled[SOCKET_URL_BYTES]; /* the last one */
+    uint32_t packet_count;            /* living, made here */
     struct fake_sent sent[FAKE_SENT_COUNT_MAX];
     uint32_t sent_count;
 };
@@ -98,6 +99,12 @@ static inline enum err fake_dial(struct socket *socket, const char *url)
     return strncmp(url, "fake://", 7) == 0 ? ERR_NONE : ERR_INVALID;
 }
 
+static inline void fake_undial(struct socket *socket, const char *url)
+{
+    CHECK(strlen(url) < sizeof socket->network->undialled);
+    memcpy(socket->network->undialled, url, strlen(url) + 1);
+}
+
 static inline void fake_drop(struct socket *socket, uint32_t pipe)
 {
     (void)pipe;
@@ -130,6 +137,7 @@ static inline void fake_network_init(struct fake_network *network)
                                                .close = fake_close,
                                                .listen = fake_listen,
                                                .dial = fake_dial,
+                                               .undial = fake_undial,
                                                .drop = fake_drop,
                                                .packet_make = fake_packet_make,
                                                .send = fake_send}};
