@@ -7,6 +7,15 @@ bool bytes_are_equal(struct bytes left, struct bytes right)
             memcmp(left.data, right.data, left.length) == 0);
 }
 
+int bytes_compare(struct bytes left, struct bytes right)
+{
+    size_t common = left.length < right.length ? left.length : right.length;
+    int order = common > 0 ? memcmp(left.data, right.data, common) : 0;
+    return order != 0
+               ? order
+               : (left.length > right.length) - (left.length < right.length);
+}
+
 struct bytes read_bytes(struct reader *reader, size_t length)
 {
     if (reader->failed || reader_left(reader) < length) {

@@ -29,6 +29,10 @@ static inline struct bytes bytes_of_text(const char *text)
 
 bool bytes_are_equal(struct bytes left, struct bytes right);
 
+/* As memcmp() orders; of two that begin alike the shorter comes first.
+ * Negative, zero or positive. */
+int bytes_compare(struct bytes left, struct bytes right);
+
 static inline void put_u16(uint8_t *to, uint16_t value)
 {
     to[0] = (uint8_t)value;

@@ -37,7 +37,9 @@
     X(ERR_UNREACHABLE, "no connection to the peer")                         \
     X(ERR_TIMEOUT, "no answer in time")                                     \
     X(ERR_BUSY, "too busy, try again later")                                \
-    X(ERR_LIMIT, "a limit of the operating system is too low")
+    X(ERR_LIMIT, "a limit of the operating system is too low")               \
+    X(ERR_NOT_LEADER, "another replica leads, or none does")                 \
+    X(ERR_UNCERTAIN, "leadership was lost: it may have happened or not")
 /* clang-format on */
 
 enum err {

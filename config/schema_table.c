@@ -46,7 +46,6 @@ static const struct schema_key keys[] = {
          "line."},
 {.path = "node.data_dir", .kind = SCHEMA_PATH, IN_SETTINGS(node.data_dir),
  .min = 1, .max = 1023, .standard = "/var/lib/troupe",
- .is_unused_yet = true,
  .text = "The folder for the durable log and the applied state. Each node "
          "uses the folder of its own name in it, so that several nodes may "
          "share one machine and one file. A relative path counts from the "

@@ -436,6 +436,19 @@ static void files_unlock(void *context, void *held)
     lock_close(&lock);
 }
 
+enum err posix_files_look_at_lock(const char *path)
+{
+    scoped(close_fd) int fd =
+        open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) {
+        return errno == ENOENT ? ERR_NONE : err_from_errno(errno);
+    }
+    if (flock(fd, LOCK_SH | LOCK_NB)) {
+        return errno == EWOULDBLOCK ? ERR_BUSY : err_from_errno(errno);
+    }
+    return ERR_NONE;
+}
+
 const struct files *posix_files(void)
 {
     static const struct files files = {

@@ -16,4 +16,14 @@
  */
 const struct files *posix_files(void);
 
+/*
+ * Whether somebody holds the lock on a path; makes and keeps nothing. Who
+ * would lock it in the very moment is refused.
+ *
+ * ERR_BUSY     it is held
+ * ERR_ACCESS   we may not look
+ * ERR_IO       anything else
+ */
+FALLIBLE posix_files_look_at_lock(const char *path);
+
 #endif

@@ -84,6 +84,20 @@ static void equality_is_of_length_and_content(void **state)
     CHECK(!bytes_are_equal(bytes_of_text("ab"), bytes_of_text("ac")));
 }
 
+static void order_is_of_unsigned_bytes_then_of_length(void **state)
+{
+    (void)state;
+    static const char *const sorted[] = {"", "a", "ab", "b", "\x7f", "\xff"};
+    for (int i = 0; i < 6; i++) {
+        for (int j = 0; j < 6; j++) {
+            int order = bytes_compare(bytes_of_text(sorted[i]),
+                                      bytes_of_text(sorted[j]));
+            CHECK((order > 0) - (order < 0) == (i > j) - (i < j));
+        }
+    }
+    CHECK(bytes_compare((struct bytes){0}, bytes_of_text("")) == 0);
+}
+
 static void hexadecimal_comes_back_and_is_checked(void **state)
 {
     (void)state;
@@ -143,6 +157,7 @@ int main(void)
         cmocka_unit_test(a_write_past_the_end_fails_for_good),
         cmocka_unit_test(no_bytes_at_all_are_fine),
         cmocka_unit_test(equality_is_of_length_and_content),
+        cmocka_unit_test(order_is_of_unsigned_bytes_then_of_length),
         cmocka_unit_test(hexadecimal_comes_back_and_is_checked),
         cmocka_unit_test(utf8_is_told_from_what_is_none),
     };

@@ -95,6 +95,7 @@ ALLOWED = (
     # The implementations of the tables of functions.
     (re.compile(r'^base/posix/'), ALL),
     (re.compile(r'^transport/nng_\w+\.[ch]$'), ALL - {'stdio', 'exit'}),
+    (re.compile(r'^store/(?:posix_disk|rocks_\w+)\.[ch]$'), {'files'}),
     # Programs.
     (re.compile(r'^(?:admin/|node/main\.c$)'),
      {'stdio', 'exit', 'environment', 'signals'}),

@@ -68,7 +68,8 @@ SYSTEM = re.compile(
 # Who may include base/posix: the programs, and the implementations of the
 # tables of functions. A library layer is handed the tables instead.
 OUTSIDE = re.compile(
-    r'^(?:base/posix/|transport/nng_\w+\.[ch]$|admin/|node/'
+    r'^(?:base/posix/|transport/nng_\w+\.[ch]$|store/rocks_\w+\.[ch]$'
+    r'|admin/|node/'
     r'|tests/|bench/|examples/)')
 
 INCLUDE = re.compile(

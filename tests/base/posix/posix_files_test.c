@@ -389,6 +389,23 @@ static void locks_others_out_until_it_unlocks(void **state)
     unlock_file(f, lock);
 }
 
+static void tells_whether_a_lock_is_held_and_leaves_nothing(void **state)
+{
+    const struct fixture *f = *state;
+    void *lock = NULL;
+    CHECK_OK(posix_files_look_at_lock(f->path));
+    CHECK(access(f->path, F_OK) != 0);
+    CHECK_OK(lock_file(f, &lock));
+    CHECK_ERR(posix_files_look_at_lock(f->path), ERR_BUSY);
+    unlock_file(f, lock);
+    CHECK_OK(posix_files_look_at_lock(f->path));
+    CHECK_OK(f->files->write(f->files->context, f->path, FILE_PUBLIC, false,
+                             bytes_of_text("left behind")));
+    CHECK_OK(posix_files_look_at_lock(f->path));
+    CHECK_OK(lock_file(f, &lock)); /* looking holds nothing */
+    unlock_file(f, lock);
+}
+
 static void takes_a_lock_file_that_nobody_holds(void **state)
 {
     const struct fixture *f = *state;
@@ -521,6 +538,7 @@ int main(void)
         TEST(changes_nothing_when_descriptors_run_out),
         TEST(leaves_no_descriptor_open),
         TEST(locks_others_out_until_it_unlocks),
+        TEST(tells_whether_a_lock_is_held_and_leaves_nothing),
         TEST(takes_a_lock_file_that_nobody_holds),
         TEST(a_lock_ends_with_its_process),
         TEST(has_one_holder_whoever_else_comes_and_goes),
