@@ -2,6 +2,7 @@
 #include "admin/command.h"
 #include "admin/config_command.h"
 #include "admin/key_command.h"
+#include "admin/store_command.h"
 #include "admin/version_command.h"
 #include "base/posix/posix_clock.h"
 #include "base/posix/posix_entropy.h"
@@ -14,7 +15,8 @@
 #include <unistd.h>
 
 static const struct command_noun *const nouns[] = {
-    &cluster_command, &config_command, &key_command, &version_command, NULL};
+    &cluster_command, &config_command,  &key_command,
+    &store_command,   &version_command, NULL};
 
 /* https://no-color.org: set and not empty. */
 static bool wants_color(FILE *stream)
