@@ -34,6 +34,9 @@ struct machine {
     bool is_on;
     bool is_paused;
     int64_t skew_ms;
+    int32_t drift_ppm;
+    uint64_t drift_from_ns; /* since then, in the world's time */
+    uint64_t drift_base_ns; /* its own time then */
     struct seeded random;
     struct clock clock;
     struct entropy entropy;
@@ -99,6 +102,8 @@ struct world {
     struct connection *closed;      /* something may still refer to them */
     bool is_blocked[WORLD_MACHINE_COUNT_MAX][WORLD_MACHINE_COUNT_MAX];
     uint64_t delay_ns[WORLD_MACHINE_COUNT_MAX][WORLD_MACHINE_COUNT_MAX];
+    void (*watch)(void *context, uint32_t machine);
+    void *watcher;
 };
 
 static const uint64_t never_ns = UINT64_MAX;
@@ -108,13 +113,6 @@ static bool comes_before(const struct happening *left,
 {
     return left->at_ns != right->at_ns ? left->at_ns < right->at_ns
                                        : left->order < right->order;
-}
-
-static void heap_swap(struct world *world, size_t left, size_t right)
-{
-    struct happening held = world->heap[left];
-    world->heap[left] = world->heap[right];
-    world->heap[right] = held;
 }
 
 static void plan(struct world *world, struct happening happening)
@@ -127,33 +125,36 @@ static void plan(struct world *world, struct happening happening)
     }
     happening.order = world->order++;
     size_t at = world->heap_count++;
-    world->heap[at] = happening;
-    while (at > 0 &&
-           comes_before(&world->heap[at], &world->heap[(at - 1) / 2])) {
-        heap_swap(world, at, (at - 1) / 2);
-        at = (at - 1) / 2;
+    while (at > 0 && comes_before(&happening, &world->heap[(at - 1) / 4])) {
+        world->heap[at] = world->heap[(at - 1) / 4];
+        at = (at - 1) / 4;
     }
+    world->heap[at] = happening;
 }
 
 static struct happening take_first(struct world *world)
 {
     struct happening first = world->heap[0];
-    world->heap[0] = world->heap[--world->heap_count];
+    const struct happening last = world->heap[--world->heap_count];
+    size_t count = world->heap_count;
     size_t at = 0;
-    for (;;) {
-        size_t least = at;
-        for (size_t child = 2 * at + 1; child <= 2 * at + 2; child++) {
-            if (child < world->heap_count &&
-                comes_before(&world->heap[child], &world->heap[least])) {
-                least = child;
+    for (size_t child = 1; child < count; child = 4 * at + 1) {
+        size_t least = child;
+        for (size_t i = child + 1; i < child + 4 && i < count; i++) {
+            if (comes_before(&world->heap[i], &world->heap[least])) {
+                least = i;
             }
         }
-        if (least == at) {
-            return first;
+        if (!comes_before(&world->heap[least], &last)) {
+            break;
         }
-        heap_swap(world, at, least);
+        world->heap[at] = world->heap[least];
         at = least;
     }
+    if (count > 0) {
+        world->heap[at] = last;
+    }
+    return first;
 }
 
 /* ---- machines ---- */
@@ -179,6 +180,19 @@ static void wake_at(struct world *world, struct machine *machine, uint64_t ns)
     }
 }
 
+static const int64_t ppm_whole = 1000000;
+
+/* How long the machine's own `ns` take. */
+static uint64_t world_ns_of(const struct machine *machine, uint64_t ns)
+{
+    if (machine->drift_ppm == 0) {
+        return ns;
+    }
+    uint64_t rate = (uint64_t)(ppm_whole + machine->drift_ppm);
+    return ns / rate * (uint64_t)ppm_whole +
+           ns % rate * (uint64_t)ppm_whole / rate + 1;
+}
+
 /* Turn each reactor once, in some order. */
 static void turn_machine(struct world *world, struct machine *machine)
 {
@@ -201,9 +215,14 @@ static void turn_machine(struct world *world, struct machine *machine)
         }
     }
     /* A turn takes a little time. */
-    uint64_t pause_ns = next_ns < 20 * NS_PER_US ? 20 * NS_PER_US : next_ns;
     if (next_ns != never_ns) {
-        wake_at(world, machine, world->now_ns + pause_ns);
+        uint64_t pause_ns = world_ns_of(machine, next_ns);
+        wake_at(world, machine,
+                world->now_ns +
+                    (pause_ns < 20 * NS_PER_US ? 20 * NS_PER_US : pause_ns));
+    }
+    if (world->watch) {
+        world->watch(world->watcher, machine->index);
     }
 }
 
@@ -216,13 +235,17 @@ void world_poke(struct world *world, uint32_t machine)
 static uint64_t machine_now_ns(void *context)
 {
     const struct machine *machine = context;
-    return machine->world->now_ns;
+    uint64_t passed_ns = machine->world->now_ns - machine->drift_from_ns;
+    int64_t gained_ns =
+        (int64_t)passed_ns / ppm_whole * machine->drift_ppm +
+        (int64_t)passed_ns % ppm_whole * machine->drift_ppm / ppm_whole;
+    return machine->drift_base_ns + passed_ns + (uint64_t)gained_ns;
 }
 
 static int64_t machine_wall_ms(void *context)
 {
     const struct machine *machine = context;
-    return WALL_START_MS + (int64_t)(machine->world->now_ns / NS_PER_MS) +
+    return WALL_START_MS + (int64_t)(machine_now_ns(context) / NS_PER_MS) +
            machine->skew_ms;
 }
 
@@ -872,6 +895,14 @@ static void run_call(struct world *world, struct happening *happening)
     happening->call(happening->context);
 }
 
+void world_watch(struct world *world,
+                 void (*watch)(void *context, uint32_t machine),
+                 void *context)
+{
+    world->watch = watch;
+    world->watcher = context;
+}
+
 void world_at(struct world *world,
               uint64_t at_ns,
               void (*run)(void *context),
@@ -988,4 +1019,13 @@ void world_delay(struct world *world, struct world_pair pair, uint64_t ns)
 void world_skew(struct world *world, uint32_t machine, int64_t ms)
 {
     world->machines[machine].skew_ms = ms;
+}
+
+void world_drift(struct world *world, uint32_t machine, int32_t ppm)
+{
+    struct machine *drifting = &world->machines[machine];
+    drifting->drift_base_ns = machine_now_ns(drifting);
+    drifting->drift_from_ns = world->now_ns;
+    drifting->drift_ppm = ppm;
+    world_poke(world, machine); /* its timers are due at other times now */
 }

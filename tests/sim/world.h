@@ -48,6 +48,11 @@ void world_at(struct world *world,
               void (*run)(void *context),
               void *context);
 
+/* Call `watch` after each turn of a machine's reactors. */
+void world_watch(struct world *world,
+                 void (*watch)(void *context, uint32_t machine),
+                 void *context);
+
 /* ---- what a machine offers to the program on it ---- */
 
 const struct clock *world_clock(struct world *world, uint32_t machine);
@@ -92,5 +97,8 @@ void world_delay(struct world *world, struct world_pair pair, uint64_t ns);
 
 /* Move a machine's wall clock. */
 void world_skew(struct world *world, uint32_t machine, int64_t ms);
+
+/* From now on both of its clocks are faster by that many millionths. */
+void world_drift(struct world *world, uint32_t machine, int32_t ppm);
 
 #endif

@@ -1,0 +1,720 @@
+#include "cluster/multiraft.h"
+
+#include "base/owner.h"
+#include "base/time_units.h"
+#include "cluster/raft_wire.h"
+#include "store/raft_configuration.h"
+#include "store/row.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TICKS_PER_HEARTBEAT 4
+#define BUFFER_BYTES_KEPT 65536u
+#define STAGED_BYTES_MAX ((size_t)64 << 20) /* beyond, nothing is taken in */
+
+/* What is to be said to a node when the turn ends. */
+struct outgoing {
+    uint8_t *bytes;
+    size_t length;
+    size_t capacity;
+    bool is_due;
+    uint32_t next_due;
+};
+
+struct multiraft {
+    struct multiraft_config config;
+    struct wal *wal;
+    struct group *groups[MULTIRAFT_GROUPS_MAX];
+    uint32_t group_end; /* behind the last one that is not NULL */
+    /* Beside each other, so that a tick does not fetch groups that are idle
+     * from far memory: when they are due (0: at the next tick), and whether
+     * they lead and thus send heartbeats. */
+    uint64_t due_ns[MULTIRAFT_GROUPS_MAX];
+    bool leads[MULTIRAFT_GROUPS_MAX];
+    struct timer tick_timer;
+    uint32_t tick_count;
+    uint32_t bounded_last; /* the group that bound_memory() chose last */
+    bool is_started;
+
+    struct turn_end turn_end;
+    struct group *due; /* for group_turn_end() */
+    struct group *writing;
+
+    struct outgoing nodes[MULTIRAFT_NODES_MAX];
+    uint32_t nodes_due[MULTIRAFT_NODES_MAX];
+    uint32_t node_due_count;
+
+    struct raft_wire incoming;
+};
+
+void multiraft_config_defaults(struct multiraft_config *config)
+{
+    config->election_ns = 500 * NS_PER_MS;
+    config->heartbeat_ns = 100 * NS_PER_MS;
+    config->inflight_count_max = 16;
+    config->append_bytes_max = 1u << 20;
+    config->keep_bytes = 1u << 20;
+    config->message_bytes_max = 1u << 20;
+    config->log_bytes_max = 256u << 20;
+    config->disk_bytes_max = 1u << 30;
+    group_limits_defaults(&config->group);
+}
+
+/* ---- what groups ask for ---- */
+
+static void flush_node(struct multiraft *multiraft, uint32_t node)
+{
+    struct outgoing *out = &multiraft->nodes[node];
+    if (out->length > 0) {
+        multiraft->config.mesh.send(multiraft->config.mesh.context, node,
+                                    bytes_of(out->bytes, out->length));
+        out->length = 0;
+    }
+}
+
+/* Where a replica is; UINT32_MAX: not known. One that is being removed is
+ * found among those who are committed, a leader that we have not heard of at
+ * the place where it spoke from. */
+static uint32_t node_of(struct group *group, uint64_t number)
+{
+    const struct raft *raft = group_raft(group);
+    const struct raft_member *member =
+        raft_configuration_find(raft_newest_configuration(raft), number);
+    if (!member) {
+        member =
+            raft_configuration_find(raft_committed_configuration(raft), number);
+    }
+    const struct group_links *links = group_links(group);
+    return member                           ? member->node
+           : number == links->asking_number ? links->asking_node
+                                            : UINT32_MAX;
+}
+
+static void on_send(void *context,
+                    struct group *group,
+                    const struct raft_message *message)
+{
+    struct multiraft *multiraft = context;
+    uint32_t node = node_of(group, message->to);
+    if (node >= MULTIRAFT_NODES_MAX) {
+        return; /* it asks again */
+    }
+    struct outgoing *out = &multiraft->nodes[node];
+    size_t wanted = raft_wire_bytes_max(message);
+    if (out->length > 0 &&
+        out->length + wanted > multiraft->config.message_bytes_max) {
+        flush_node(multiraft, node);
+    }
+    if (out->capacity - out->length < wanted) {
+        size_t capacity = 2 * (out->length + wanted);
+        uint8_t *more = realloc(out->bytes, capacity);
+        if (!more) {
+            return; /* lost, which Raft copes with */
+        }
+        out->bytes = more;
+        out->capacity = capacity;
+    }
+    struct writer writer =
+        writer_of(out->bytes + out->length, out->capacity - out->length);
+    raft_wire_write(&writer, group_id(group), message);
+    assert(!writer.failed);
+    out->length += writer_bytes(&writer).length;
+    if (!out->is_due) {
+        out->is_due = true;
+        multiraft->nodes_due[multiraft->node_due_count++] = node;
+        reactor_at_turn_end(multiraft->config.reactor, &multiraft->turn_end);
+    }
+}
+
+static uint64_t on_save(void *context,
+                        struct group *group,
+                        const struct wal_record *record)
+{
+    struct multiraft *multiraft = context;
+    struct group_links *links = group_links(group);
+    links->last_write = wal_append(multiraft->wal, record);
+    if (!links->is_writing) {
+        links->is_writing = true;
+        links->next_writing = multiraft->writing;
+        multiraft->writing = group;
+    }
+    return links->last_write;
+}
+
+static enum err room(void *context)
+{
+    const struct multiraft *multiraft = context;
+    if (wal_is_low(multiraft->wal)) {
+        return ERR_NO_SPACE;
+    }
+    return wal_is_full(multiraft->wal) ? ERR_FULL : ERR_NONE;
+}
+
+static void on_wake(void *context, struct group *group)
+{
+    struct multiraft *multiraft = context;
+    struct group_links *links = group_links(group);
+    multiraft->due_ns[group_id(group)] = 0;
+    if (!links->is_due) {
+        links->is_due = true;
+        links->next_due = multiraft->due;
+        multiraft->due = group;
+        reactor_at_turn_end(multiraft->config.reactor, &multiraft->turn_end);
+    }
+}
+
+static void on_group_change(void *context, struct group *group)
+{
+    struct multiraft *multiraft = context;
+    multiraft->leads[group_id(group)] =
+        raft_role(group_raft(group)) == RAFT_LEADER;
+    multiraft->due_ns[group_id(group)] = 0;
+    if (multiraft->config.events.on_change) {
+        multiraft->config.events.on_change(multiraft->config.events.context,
+                                           group);
+    }
+}
+
+static void fail(struct multiraft *multiraft,
+                 struct group *group,
+                 enum err err,
+                 const char *what)
+{
+    log_error(multiraft->config.log, "consensus.failed",
+              LOG_UNSIGNED("group", group ? group_id(group) : UINT32_MAX),
+              LOG_TEXT("what", what), LOG_ERR(err));
+    multiraft->config.events.on_failed(multiraft->config.events.context, group,
+                                       err, what);
+}
+
+static void on_group_failed(void *context,
+                            struct group *group,
+                            enum err err,
+                            const char *what)
+{
+    fail(context, group, err, what);
+}
+
+/* ---- the end of a turn ---- */
+
+static void run_turn_end(struct turn_end *turn_end)
+{
+    struct multiraft *multiraft =
+        OWNER_OF(turn_end, struct multiraft, turn_end);
+    while (multiraft->due) {
+        struct group *group = multiraft->due;
+        struct group_links *links = group_links(group);
+        multiraft->due = links->next_due;
+        links->is_due = false;
+        group_turn_end(group);
+    }
+    for (uint32_t i = 0; i < multiraft->node_due_count; i++) {
+        struct outgoing *out = &multiraft->nodes[multiraft->nodes_due[i]];
+        flush_node(multiraft, multiraft->nodes_due[i]);
+        out->is_due = false;
+        if (out->capacity > BUFFER_BYTES_KEPT) {
+            free(out->bytes);
+            *out = (struct outgoing){0};
+        }
+    }
+    multiraft->node_due_count = 0;
+}
+
+/* ---- the log ---- */
+
+static void on_durable(void *context, uint64_t number)
+{
+    struct multiraft *multiraft = context;
+    struct group *group = multiraft->writing;
+    multiraft->writing = NULL;
+    while (group) {
+        struct group_links *links = group_links(group);
+        struct group *next = links->next_writing;
+        links->is_writing = false;
+        if (links->last_write > number) { /* and waits for more */
+            links->is_writing = true;
+            links->next_writing = multiraft->writing;
+            multiraft->writing = group;
+        }
+        group_stored(group, number);
+        group = next;
+    }
+}
+
+static void on_log_failed(void *context, enum err err, const char *what)
+{
+    fail(context, NULL, err, what);
+}
+
+/* ---- time ---- */
+
+/* Too much of the log is in memory: have one of those with most make a
+ * snapshot. At the next tick it is another's turn. */
+static void bound_memory(struct multiraft *multiraft)
+{
+    size_t bytes = 0;
+    uint32_t count = 0;
+    if (wal_stats(multiraft->wal).bytes <= multiraft->config.log_bytes_max) {
+        return; /* there is not more in memory than on the disk */
+    }
+    for (uint32_t i = 0; i < multiraft->group_end; i++) {
+        if (multiraft->groups[i]) {
+            bytes += raft_log_bytes(group_raft(multiraft->groups[i]));
+            count++;
+        }
+    }
+    if (bytes <= multiraft->config.log_bytes_max) {
+        return;
+    }
+    for (uint32_t i = 0; i < multiraft->group_end; i++) {
+        uint32_t at = (multiraft->bounded_last + 1 + i) % multiraft->group_end;
+        struct group *group = multiraft->groups[at];
+        if (group && raft_log_bytes(group_raft(group)) >= bytes / count &&
+            !group_snapshot(group)) {
+            multiraft->bounded_last = at;
+            return;
+        }
+    }
+}
+
+/* A group that is quiet must not keep old segments for ever; nor when there is
+ * room for no more. */
+static void bound_disk(struct multiraft *multiraft)
+{
+    if (!wal_is_low(multiraft->wal) &&
+        wal_stats(multiraft->wal).bytes <= multiraft->config.disk_bytes_max) {
+        return;
+    }
+    struct wal_pin pin = wal_pin(multiraft->wal);
+    struct group *group = multiraft_group(multiraft, pin.group);
+    if (group) {
+        enum err err = group_snapshot(group);
+        (void)err; /* ERR_BUSY: it is about to; others: at the next tick */
+    }
+}
+
+static void run_tick(struct timer *timer)
+{
+    struct multiraft *multiraft = OWNER_OF(timer, struct multiraft, tick_timer);
+    bool is_heartbeat = ++multiraft->tick_count % TICKS_PER_HEARTBEAT == 0;
+    uint64_t now_ns = clock_now_ns(multiraft->config.clock);
+    for (uint32_t i = 0; i < multiraft->group_end; i++) {
+        struct group *group = multiraft->groups[i];
+        bool leads = multiraft->leads[i];
+        if (!group ||
+            (now_ns < multiraft->due_ns[i] && !(leads && is_heartbeat))) {
+            continue;
+        }
+        group_tick(group);
+        if (leads && is_heartbeat) {
+            group_heartbeat(group);
+        }
+        multiraft->due_ns[i] = group_due_ns(group);
+    }
+    if (is_heartbeat) {
+        bound_memory(multiraft);
+        bound_disk(multiraft);
+    }
+    reactor_timer_set(multiraft->config.reactor, timer,
+                      multiraft->config.heartbeat_ns / TICKS_PER_HEARTBEAT);
+}
+
+/* ---- events from the links ---- */
+
+/* The largest entry: it was almost full when the largest outcome came. */
+static size_t record_bytes_max(const struct multiraft_config *config)
+{
+    return 2 * config->group.entry_bytes_max + RAFT_ENTRY_OUTCOME_BYTES;
+}
+
+static bool is_too_large(const struct multiraft *multiraft,
+                         const struct raft_message *message)
+{
+    for (uint32_t i = 0; i < message->entry_count; i++) {
+        if (message->entries[i].bytes.length >
+            record_bytes_max(&multiraft->config)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether a message comes from where its sender is, as far as we know. */
+static bool is_at(const struct group *group, uint64_t number, uint32_t node)
+{
+    const struct raft_member *member = raft_configuration_find(
+        raft_newest_configuration(group_raft(group)), number);
+    return !member || member->node == node;
+}
+
+FALLIBLE multiraft_receive(struct multiraft *multiraft,
+                           uint32_t node,
+                           struct bytes message)
+{
+    struct reader reader = reader_of(message);
+    struct raft_wire *wire = &multiraft->incoming;
+    while (reader_left(&reader) > 0) {
+        enum err err = raft_wire_read(wire, &reader);
+        if (err) {
+            return err;
+        }
+        if (is_too_large(multiraft, &wire->message)) {
+            return ERR_MALFORMED;
+        }
+        /* Entries that the disk is too slow for come again. */
+        bool is_too_much =
+            wire->message.entry_count > 0 && wal_is_full(multiraft->wal);
+        struct group *group = multiraft_group(multiraft, wire->group);
+        if (group && multiraft->is_started && !is_too_much &&
+            is_at(group, wire->message.from, node)) {
+            group_links(group)->asking_number = wire->message.from;
+            group_links(group)->asking_node = node;
+            group_receive(group, &wire->message);
+        }
+    }
+    return ERR_NONE;
+}
+
+void multiraft_node_lost(struct multiraft *multiraft, uint32_t node)
+{
+    for (uint32_t i = 0; i < multiraft->group_end; i++) {
+        if (multiraft->groups[i]) {
+            group_node_lost(multiraft->groups[i], node);
+        }
+    }
+}
+
+void multiraft_node_found(struct multiraft *multiraft, uint32_t node)
+{
+    for (uint32_t i = 0; i < multiraft->group_end; i++) {
+        if (multiraft->groups[i]) {
+            group_node_found(multiraft->groups[i], node);
+        }
+    }
+}
+
+/* ---- life ---- */
+
+FALLIBLE multiraft_open(struct multiraft **out,
+                        const struct multiraft_config *config,
+                        struct wal_report *report,
+                        struct err_detail *why)
+{
+    struct multiraft *multiraft = calloc(1, sizeof *multiraft);
+    if (!multiraft) {
+        return ERR_MEMORY;
+    }
+    multiraft->config = *config;
+    multiraft->tick_timer.fire = run_tick;
+    multiraft->turn_end.run = run_turn_end;
+    struct wal_config wal = {
+        .disk = config->disk,
+        .executor = config->writer,
+        .reactor = config->reactor,
+        .disk_id = config->disk_id,
+        .must_exist = config->must_exist,
+        .segment_bytes = config->segment_bytes,
+        .record_bytes_max = record_bytes_max(config),
+        .staged_bytes_max = STAGED_BYTES_MAX,
+        .free_bytes_min = config->free_bytes_min,
+        .context = multiraft,
+        .on_durable = on_durable,
+        .on_failed = on_log_failed,
+    };
+    enum err err = wal_open(&multiraft->wal, &wal, report, why);
+    if (err) {
+        free(multiraft);
+        return err;
+    }
+    *out = multiraft;
+    return ERR_NONE;
+}
+
+static bool are_groups_idle(const struct multiraft *multiraft)
+{
+    bool is_idle = true;
+    for (uint32_t i = 0; i < multiraft->group_end; i++) {
+        is_idle = is_idle && (!multiraft->groups[i] ||
+                              group_is_idle(multiraft->groups[i]));
+    }
+    return is_idle;
+}
+
+bool multiraft_is_idle(const struct multiraft *multiraft)
+{
+    return wal_is_idle(multiraft->wal) && are_groups_idle(multiraft);
+}
+
+void multiraft_close(struct multiraft **multiraft)
+{
+    if (!*multiraft) {
+        return;
+    }
+    reactor_timer_cancel((*multiraft)->config.reactor,
+                         &(*multiraft)->tick_timer);
+    for (uint32_t i = 0; i < (*multiraft)->group_end; i++) {
+        group_close(&(*multiraft)->groups[i]);
+    }
+    reactor_forget_turn_end((*multiraft)->config.reactor,
+                            &(*multiraft)->turn_end);
+    for (uint32_t i = 0; i < MULTIRAFT_NODES_MAX; i++) {
+        free((*multiraft)->nodes[i].bytes);
+    }
+    wal_close(&(*multiraft)->wal);
+    free(*multiraft);
+    *multiraft = NULL;
+}
+
+/* This node's replica number; 0: it has none. */
+static uint64_t own_number(const struct multiraft *multiraft,
+                           const struct raft_configuration *configuration)
+{
+    uint64_t number = 0;
+    for (uint32_t i = 0; i < configuration->count; i++) {
+        const struct raft_member *member = &configuration->members[i];
+        if (member->node == multiraft->config.node &&
+            member->disk_id == multiraft->config.disk_id &&
+            member->number > number) {
+            number = member->number;
+        }
+    }
+    return number;
+}
+
+static struct group_config group_config_of(const struct multiraft *multiraft,
+                                           uint32_t id,
+                                           const struct machine *machine,
+                                           uint64_t number)
+{
+    const struct multiraft_config *config = &multiraft->config;
+    return (struct group_config){
+        .id = id,
+        .machine = *machine,
+        .limits = config->group,
+        .raft =
+            {
+                .number = number,
+                .rotation = id,
+                .entropy = config->entropy,
+                .election_ns = config->election_ns,
+                .heartbeat_ns = config->heartbeat_ns,
+                .inflight_count_max = config->inflight_count_max,
+                .append_bytes_max = config->append_bytes_max,
+                .keep_bytes = config->keep_bytes,
+#ifdef TROUPE_FAULTS
+                .fault = config->fault,
+#endif
+            },
+#ifdef TROUPE_FAULTS
+        .fault = config->group_fault,
+#endif
+    };
+}
+
+static enum err open_group(struct multiraft *multiraft,
+                           uint32_t id,
+                           const struct machine *machine,
+                           const struct wal_group *past)
+{
+    struct group_home home = {
+        .context = multiraft,
+        .clock = multiraft->config.clock,
+        .kv = multiraft->config.kv,
+        .applier = multiraft->config.applier,
+        .reactor = multiraft->config.reactor,
+        .send = on_send,
+        .save = on_save,
+        .room = room,
+        .wake = on_wake,
+        .on_change = on_group_change,
+        .on_failed = on_group_failed,
+    };
+    struct group_mark mark;
+    enum err err = group_mark_decode(&mark, past->configuration);
+    if (err) {
+        return err;
+    }
+    struct group_config config =
+        group_config_of(multiraft, id, machine, mark.number);
+    multiraft->due_ns[id] = 0;
+    multiraft->leads[id] = false;
+    err = group_open(&multiraft->groups[id], &home, &config, past);
+    if (!err && id >= multiraft->group_end) {
+        multiraft->group_end = id + 1;
+    }
+    return err;
+}
+
+FALLIBLE multiraft_group_open(struct multiraft *multiraft,
+                              uint32_t id,
+                              const struct machine *machine,
+                              struct group **out)
+{
+    assert(id < MULTIRAFT_GROUPS_MAX && !multiraft->groups[id] &&
+           !multiraft->is_started);
+    struct wal_group past;
+    if (!wal_find(multiraft->wal, id, &past)) {
+        return ERR_NOT_FOUND;
+    }
+    enum err err =
+        past.is_lost ? ERR_REVOKED : open_group(multiraft, id, machine, &past);
+    if (!err) {
+        *out = multiraft->groups[id];
+    }
+    return err;
+}
+
+FALLIBLE multiraft_group_found(struct multiraft *multiraft,
+                               uint32_t id,
+                               const struct machine *machine,
+                               const struct raft_configuration *members,
+                               struct group **out)
+{
+    assert(id < MULTIRAFT_GROUPS_MAX && multiraft->is_started);
+    uint8_t buffer[GROUP_MARK_BYTES_MAX];
+    struct group_mark mark = {.number = own_number(multiraft, members),
+                              .configuration = *members};
+    struct wal_group past = {.group = id};
+    if (mark.number == 0) {
+        return ERR_NOT_FOUND;
+    }
+    if (wal_find(multiraft->wal, id, &past)) {
+        return ERR_EXISTS;
+    }
+    past.configuration = group_mark_encode(buffer, &mark);
+    enum err err = open_group(multiraft, id, machine, &past);
+    if (err) {
+        return err;
+    }
+    (void)on_save(multiraft, multiraft->groups[id],
+                  &(struct wal_record){.kind = WAL_SNAPSHOT,
+                                       .group = id,
+                                       .bytes = past.configuration});
+    group_start(multiraft->groups[id]);
+    *out = multiraft->groups[id];
+    return ERR_NONE;
+}
+
+/* Out of the lists that it may be in. */
+static void unlist(struct multiraft *multiraft, struct group *group)
+{
+    struct group **at = &multiraft->due;
+    while (*at && *at != group) {
+        at = &group_links(*at)->next_due;
+    }
+    if (*at) {
+        *at = group_links(group)->next_due;
+    }
+    at = &multiraft->writing;
+    while (*at && *at != group) {
+        at = &group_links(*at)->next_writing;
+    }
+    if (*at) {
+        *at = group_links(group)->next_writing;
+    }
+}
+
+FALLIBLE multiraft_group_drop(struct multiraft *multiraft, uint32_t id)
+{
+    assert(id < MULTIRAFT_GROUPS_MAX && multiraft->is_started);
+    struct group *group = multiraft->groups[id];
+    const struct kv *kv = multiraft->config.kv;
+    struct wal_group past;
+    if (!wal_find(multiraft->wal, id, &past)) {
+        return ERR_NOT_FOUND;
+    }
+    if (!are_groups_idle(multiraft)) { /* the store is for one at a time */
+        return ERR_BUSY;
+    }
+    struct row_range rows;
+    row_range_of_group(&rows, id);
+    enum err err = kv->write(kv->context,
+                             &(struct kv_change){.kind = KV_DELETE_RANGE,
+                                                 .key = rows.from,
+                                                 .value = rows.end},
+                             1);
+    if (!err) { /* nothing of them may come back to who is founded next */
+        err = kv->sync(kv->context);
+    }
+    if (err) {
+        return err;
+    }
+    if (group) {
+        unlist(multiraft, group);
+        group_close(&multiraft->groups[id]);
+    }
+    (void)wal_append(multiraft->wal,
+                     &(struct wal_record){.kind = WAL_FORGET, .group = id});
+    return ERR_NONE;
+}
+
+struct replay {
+    struct multiraft *multiraft;
+    enum err err;
+};
+
+static void visit_entry(void *context, const struct wal_record *entry)
+{
+    struct replay *replay = context;
+    struct group *group = multiraft_group(replay->multiraft, entry->group);
+    if (group && !replay->err) {
+        replay->err = group_restore(group, entry);
+    }
+}
+
+/* What could not be read makes a replica that must not vote any more. */
+static void close_lost(void *context, const struct wal_group *past)
+{
+    struct multiraft *multiraft = context;
+    if (past->is_lost && past->group < MULTIRAFT_GROUPS_MAX) {
+        group_close(&multiraft->groups[past->group]);
+    }
+}
+
+FALLIBLE multiraft_start(struct multiraft *multiraft, struct wal_report *report)
+{
+    struct replay replay = {.multiraft = multiraft};
+    enum err err = wal_replay(multiraft->wal, visit_entry, &replay, report);
+    err = err ? err : replay.err;
+    if (err) {
+        return err;
+    }
+    wal_groups(multiraft->wal, close_lost, multiraft);
+    multiraft->is_started = true;
+    for (uint32_t i = 0; i < multiraft->group_end; i++) {
+        if (multiraft->groups[i]) {
+            group_start(multiraft->groups[i]);
+        }
+    }
+    reactor_timer_set(multiraft->config.reactor, &multiraft->tick_timer,
+                      multiraft->config.heartbeat_ns / TICKS_PER_HEARTBEAT);
+    return ERR_NONE;
+}
+
+struct group *multiraft_group(const struct multiraft *multiraft, uint32_t id)
+{
+    return id < MULTIRAFT_GROUPS_MAX ? multiraft->groups[id] : NULL;
+}
+
+void multiraft_each(struct multiraft *multiraft,
+                    void (*visit)(void *context, struct group *group),
+                    void *context)
+{
+    for (uint32_t i = 0; i < multiraft->group_end; i++) {
+        if (multiraft->groups[i]) {
+            visit(context, multiraft->groups[i]);
+        }
+    }
+}
+
+bool multiraft_is_full(const struct multiraft *multiraft)
+{
+    return wal_is_full(multiraft->wal) || wal_is_low(multiraft->wal);
+}
+
+const struct wal *multiraft_wal(const struct multiraft *multiraft)
+{
+    return multiraft->wal;
+}

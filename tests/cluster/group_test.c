@@ -1,0 +1,876 @@
+#include "cluster/group.h"
+
+#include "tests/support/check.h"
+
+#include "base/owner.h"
+#include "base/time_units.h"
+#include "store/row.h"
+#include "store/snapshot_head.h"
+#include "tests/sim/sim_kv.h"
+#include "tests/support/counter_map.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/manual_executor.h"
+#include "tests/support/seeded.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY 7
+#define OWN 1 /* this replica's number */
+#define SENT_COUNT_MAX 64
+#define PIECE_BYTES 64
+#define PIECE_COUNT_MAX 16
+
+struct asked {
+    struct group_request request;
+    uint32_t done_count;
+    enum err err;
+    struct counter_reply reply;
+    struct group *again; /* asked once more by who is told */
+    enum err again_err;
+};
+
+/* One replica; messages, disk and time are in the test's hands. */
+struct fixture {
+    struct fake_clock fake;
+    struct clock clock;
+    struct seeded seeded;
+    struct entropy entropy;
+    struct manual_executor jobs;
+    struct executor applier;
+    struct reactor *reactor;
+    struct sim_kv *kv;
+    struct counter_map *map;
+    struct group_config config;
+    struct raft_configuration members;
+    uint32_t padding_bytes; /* of each outcome */
+    struct group *group;
+
+    uint64_t saved; /* records */
+    struct wal_record mark;
+    uint8_t mark_bytes[GROUP_MARK_BYTES_MAX];
+    bool is_awake;
+    enum err failed;
+    enum err room;
+    struct raft_message sent[SENT_COUNT_MAX]; /* without what they borrow */
+    uint32_t sent_count;
+};
+
+/* ---- the group's home ---- */
+
+static void on_send(void *context,
+                    struct group *group,
+                    const struct raft_message *message)
+{
+    struct fixture *fixture = context;
+    (void)group;
+    fixture->sent[fixture->sent_count++ % SENT_COUNT_MAX] = *message;
+}
+
+static uint64_t on_save(void *context,
+                        struct group *group,
+                        const struct wal_record *record)
+{
+    struct fixture *fixture = context;
+    (void)group;
+    if (record->kind == WAL_SNAPSHOT) {
+        fixture->mark = *record;
+        memcpy(fixture->mark_bytes, record->bytes.data, record->bytes.length);
+        fixture->mark.bytes.data = fixture->mark_bytes;
+    }
+    return ++fixture->saved;
+}
+
+static enum err on_room(void *context)
+{
+    return ((struct fixture *)context)->room;
+}
+
+static void on_wake(void *context, struct group *group)
+{
+    (void)group;
+    ((struct fixture *)context)->is_awake = true;
+}
+
+static void on_change(void *context, struct group *group)
+{
+    (void)context;
+    (void)group;
+}
+
+static void on_failed(void *context,
+                      struct group *group,
+                      enum err err,
+                      const char *what)
+{
+    (void)group;
+    (void)what;
+    ((struct fixture *)context)->failed = err;
+}
+
+/* ---- set up ---- */
+
+static void set_members(struct fixture *fixture, uint32_t count)
+{
+    fixture->members =
+        (struct raft_configuration){.next_number = count + 1, .count = count};
+    for (uint32_t i = 0; i < count; i++) {
+        fixture->members.members[i] = (struct raft_member){
+            .number = i + 1, .node = i, .disk_id = i + 1, .is_voter = true};
+    }
+}
+
+static enum err open_group(struct fixture *fixture)
+{
+    struct group_home home = {
+        .context = fixture,
+        .clock = &fixture->clock,
+        .kv = sim_kv_table(fixture->kv),
+        .applier = &fixture->applier,
+        .reactor = fixture->reactor,
+        .send = on_send,
+        .save = on_save,
+        .room = on_room,
+        .wake = on_wake,
+        .on_change = on_change,
+        .on_failed = on_failed,
+    };
+    uint8_t buffer[GROUP_MARK_BYTES_MAX];
+    struct group_mark mark = {.number = OWN, .configuration = fixture->members};
+    struct wal_group past = {
+        .term = 1,
+        .snapshot_index = fixture->mark.index,
+        .snapshot_term = fixture->mark.term,
+        .configuration = fixture->mark.bytes.length > 0
+                             ? fixture->mark.bytes
+                             : group_mark_encode(buffer, &mark),
+    };
+    counter_map_close(&fixture->map);
+    fixture->map = counter_map_open(&(struct counter_map_config){
+        .result_count_max = 8, .padding_bytes = fixture->padding_bytes});
+    struct machine machine = counter_map_machine(fixture->map);
+    machine.apply = fixture->config.machine.apply
+                        ? fixture->config.machine.apply
+                        : machine.apply;
+    struct group_config config = fixture->config;
+    config.machine = machine;
+    return group_open(&fixture->group, &home, &config, &past);
+}
+
+static void begin(struct fixture *fixture, uint32_t member_count)
+{
+    set_members(fixture, member_count);
+    CHECK_OK(open_group(fixture));
+    group_start(fixture->group);
+}
+
+static int set_up(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    fixture->fake = (struct fake_clock){.now_ns = NS_PER_S, .wall_ms = 1000};
+    fixture->clock = fake_clock_table(&fixture->fake);
+    fixture->entropy = seeded_entropy(&fixture->seeded);
+    fixture->applier = manual_executor_table(&fixture->jobs);
+    fixture->kv = sim_kv_open();
+    CHECK_OK(reactor_open(
+        &fixture->reactor,
+        &(struct reactor_config){.name = "test", .clock = &fixture->clock}));
+    fixture->config =
+        (struct group_config){.raft = {.number = OWN,
+                                       .entropy = &fixture->entropy,
+                                       .election_ns = 500 * NS_PER_MS,
+                                       .heartbeat_ns = 100 * NS_PER_MS,
+                                       .inflight_count_max = 4,
+                                       .append_bytes_max = 4096}};
+    group_limits_defaults(&fixture->config.limits);
+    fixture->config.limits.piece_bytes = PIECE_BYTES;
+    *state = fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    group_close(&fixture->group);
+    counter_map_close(&fixture->map);
+    reactor_close(&fixture->reactor);
+    sim_kv_close(&fixture->kv);
+    free(fixture);
+    return 0;
+}
+
+/* ---- what happens ---- */
+
+static void turn(struct fixture *fixture)
+{
+    while (fixture->is_awake) {
+        fixture->is_awake = false;
+        group_turn_end(fixture->group);
+    }
+}
+
+/* All that was saved is durable. */
+static void store(struct fixture *fixture)
+{
+    uint64_t number = 0;
+    while (number < fixture->saved) {
+        number = fixture->saved;
+        group_stored(fixture->group, number);
+        turn(fixture);
+    }
+}
+
+static void run_jobs(struct fixture *fixture)
+{
+    while (manual_executor_step(&fixture->jobs)) {
+        (void)reactor_turn(fixture->reactor);
+    }
+}
+
+static void tick_after(struct fixture *fixture, uint64_t ms)
+{
+    fixture->fake.now_ns += ms * NS_PER_MS;
+    group_tick(fixture->group);
+    turn(fixture);
+}
+
+static void receive(struct fixture *fixture, struct raft_message message)
+{
+    message.to = OWN;
+    group_receive(fixture->group, &message);
+    turn(fixture);
+}
+
+static uint64_t term(const struct fixture *fixture)
+{
+    return raft_term(group_raft(fixture->group));
+}
+
+/* What 2 says when it has all that there is. */
+static void acknowledge(struct fixture *fixture)
+{
+    receive(fixture, (struct raft_message){
+                         .kind = RAFT_APPEND_REPLY,
+                         .from = 2,
+                         .term = term(fixture),
+                         .index = raft_last_index(group_raft(fixture->group)),
+                         .is_ok = true});
+}
+
+static void lead(struct fixture *fixture)
+{
+    tick_after(fixture, 2000);
+    if (fixture->members.count > 1) {
+        receive(fixture, (struct raft_message){.kind = RAFT_PRE_VOTE_REPLY,
+                                               .from = 2,
+                                               .term = term(fixture) + 1,
+                                               .is_ok = true});
+    }
+    store(fixture);
+    if (fixture->members.count > 1) {
+        receive(fixture, (struct raft_message){.kind = RAFT_VOTE_REPLY,
+                                               .from = 2,
+                                               .term = term(fixture),
+                                               .is_ok = true});
+    }
+    store(fixture);
+    if (fixture->members.count > 1) {
+        acknowledge(fixture);
+    }
+    CHECK(raft_is_settled(group_raft(fixture->group)));
+}
+
+static void depose(struct fixture *fixture)
+{
+    receive(fixture, (struct raft_message){.kind = RAFT_HEARTBEAT,
+                                           .from = 2,
+                                           .term = term(fixture) + 1});
+}
+
+static const struct raft_message *last_sent(const struct fixture *fixture)
+{
+    CHECK(fixture->sent_count > 0);
+    return &fixture->sent[(fixture->sent_count - 1) % SENT_COUNT_MAX];
+}
+
+/* ---- asking ---- */
+
+static enum err propose(struct group *group,
+                        const struct counter_command *command,
+                        struct asked *asked)
+{
+    uint8_t bytes[COUNTER_COMMAND_BYTES];
+    return group_propose(group, counter_command_encode(bytes, command),
+                         &asked->request);
+}
+
+static const struct counter_command add_one = {
+    .kind = COUNTER_ADD, .key = KEY, .value = 1};
+
+static void on_done(struct group_request *request,
+                    enum err err,
+                    struct bytes reply)
+{
+    struct asked *asked = OWNER_OF(request, struct asked, request);
+    asked->done_count++;
+    asked->err = err;
+    if (!err) {
+        CHECK(counter_reply_decode(&asked->reply, reply));
+    }
+    if (asked->again) {
+        asked->again_err = propose(asked->again, &add_one, asked);
+    }
+}
+
+static void add(struct fixture *fixture, struct asked *asked)
+{
+    *asked = (struct asked){.request.done = on_done};
+    CHECK_OK(propose(fixture->group, &add_one, asked));
+    assert_int_equal(asked->done_count, 0);
+}
+
+static void ask(struct fixture *fixture, struct asked *asked)
+{
+    uint8_t bytes[COUNTER_COMMAND_BYTES];
+    struct counter_command question = {.kind = COUNTER_READ, .key = KEY};
+    *asked = (struct asked){.request.done = on_done};
+    CHECK_OK(group_read(fixture->group,
+                        counter_command_encode(bytes, &question),
+                        &asked->request));
+    assert_int_equal(asked->done_count, 0);
+}
+
+static void check_done(const struct asked *asked, enum err err, int64_t value)
+{
+    assert_int_equal(asked->done_count, 1);
+    CHECK_ERR(asked->err, err);
+    if (!err) {
+        assert_int_equal(asked->reply.value, value);
+    }
+}
+
+/* ---- commands and reads ---- */
+
+static void a_reply_leaves_when_its_entry_is_committed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct asked asked;
+    begin(fixture, 3);
+    lead(fixture);
+    add(fixture, &asked);
+    turn(fixture);
+    store(fixture);
+    assert_int_equal(asked.done_count, 0); /* one of three has it */
+    acknowledge(fixture);
+    check_done(&asked, ERR_NONE, 1);
+}
+
+static void what_comes_while_an_entry_is_under_way_becomes_one(void **state)
+{
+    struct fixture *fixture = *state;
+    struct asked asked[4];
+    begin(fixture, 1);
+    lead(fixture);
+    uint64_t last = raft_last_index(group_raft(fixture->group));
+    add(fixture, &asked[0]);
+    turn(fixture);
+    for (uint32_t i = 1; i < 4; i++) {
+        add(fixture, &asked[i]);
+        turn(fixture);
+    }
+    assert_int_equal(raft_last_index(group_raft(fixture->group)), last + 1);
+    store(fixture);
+    assert_int_equal(raft_last_index(group_raft(fixture->group)), last + 2);
+    for (uint32_t i = 0; i < 4; i++) {
+        check_done(&asked[i], ERR_NONE, i + 1);
+    }
+}
+
+static void a_reply_without_an_outcome_waits_for_what_it_has_seen(void **state)
+{
+    struct fixture *fixture = *state;
+    struct asked seen;
+    struct asked asked = {.request.done = on_done};
+    begin(fixture, 1);
+    lead(fixture);
+    add(fixture, &seen);
+    turn(fixture);
+    CHECK_OK(propose(fixture->group,
+                     &(struct counter_command){.kind = COUNTER_COMPARE_AND_SET,
+                                               .key = KEY,
+                                               .expected = 5},
+                     &asked));
+    turn(fixture);
+    assert_int_equal(asked.done_count, 0);
+    store(fixture);
+    check_done(&asked, ERR_NONE, 1);
+    CHECK(!asked.reply.is_done);
+}
+
+static void a_read_waits_until_a_majority_was_asked(void **state)
+{
+    struct fixture *fixture = *state;
+    struct asked asked;
+    begin(fixture, 3);
+    lead(fixture);
+    ask(fixture, &asked);
+    turn(fixture);
+    assert_int_equal(asked.done_count, 0);
+    const struct raft_message *heartbeat = last_sent(fixture);
+    assert_int_equal(heartbeat->kind, RAFT_HEARTBEAT);
+    receive(fixture, (struct raft_message){.kind = RAFT_HEARTBEAT_REPLY,
+                                           .from = 2,
+                                           .term = term(fixture),
+                                           .round = heartbeat->round,
+                                           .is_ok = true});
+    check_done(&asked, ERR_NONE, 0);
+}
+
+static void who_is_deposed_tells_what_may_have_happened(void **state)
+{
+    struct fixture *fixture = *state;
+    struct asked proposed;
+    struct asked gathered;
+    struct asked read;
+    begin(fixture, 3);
+    lead(fixture);
+    add(fixture, &proposed);
+    turn(fixture);
+    add(fixture, &gathered);
+    ask(fixture, &read);
+    turn(fixture);
+    depose(fixture);
+    check_done(&proposed, ERR_UNCERTAIN, 0);
+    check_done(&gathered, ERR_NOT_LEADER, 0);
+    check_done(&read, ERR_NOT_LEADER, 0);
+    CHECK_ERR(propose(fixture->group, &add_one, &proposed), ERR_NOT_LEADER);
+}
+
+static void closing_answers_all_and_takes_nothing_in(void **state)
+{
+    struct fixture *fixture = *state;
+    struct asked proposed;
+    struct asked gathered;
+    begin(fixture, 1);
+    lead(fixture);
+    add(fixture, &proposed);
+    turn(fixture);
+    add(fixture, &gathered);
+    proposed.again = fixture->group;
+    gathered.again = fixture->group;
+    group_close(&fixture->group);
+    check_done(&proposed, ERR_UNCERTAIN, 0);
+    check_done(&gathered, ERR_NOT_LEADER, 0);
+    CHECK_ERR(proposed.again_err, ERR_NOT_LEADER);
+    CHECK_ERR(gathered.again_err, ERR_NOT_LEADER);
+}
+
+static enum err refuse_to_apply(void *context,
+                                uint64_t index,
+                                const struct machine_stamp *stamp,
+                                struct bytes outcome)
+{
+    (void)context;
+    (void)index;
+    (void)stamp;
+    (void)outcome;
+    return ERR_MEMORY;
+}
+
+static void who_cannot_apply_answers_no_reads_either(void **state)
+{
+    struct fixture *fixture = *state;
+    struct asked proposed;
+    struct asked read;
+    fixture->config.machine.apply = refuse_to_apply;
+    begin(fixture, 1);
+    lead(fixture);
+    add(fixture, &proposed);
+    turn(fixture);
+    ask(fixture, &read);
+    /* It is not asked for the round before it has failed. */
+    group_stored(fixture->group, fixture->saved);
+    CHECK_ERR(fixture->failed, ERR_MEMORY);
+    turn(fixture);
+    assert_int_equal(proposed.done_count, 0);
+    assert_int_equal(read.done_count, 0);
+    group_close(&fixture->group);
+    check_done(&proposed, ERR_UNCERTAIN, 0);
+    check_done(&read, ERR_NOT_LEADER, 0);
+}
+
+/* ---- limits ---- */
+
+static void an_outcome_is_not_larger_than_an_entry_may_be(void **state)
+{
+    struct fixture *fixture = *state;
+    struct asked asked = {.request.done = on_done};
+    fixture->config.limits.entry_bytes_max = 5000;
+    fixture->padding_bytes = 4900;
+    begin(fixture, 1);
+    lead(fixture);
+    add(fixture, &asked);
+    turn(fixture);
+    store(fixture);
+    check_done(&asked, ERR_NONE, 1);
+    group_close(&fixture->group);
+    fixture->padding_bytes = 5000; /* there would be room in the buffer */
+    CHECK_OK(open_group(fixture));
+    group_start(fixture->group);
+    lead(fixture);
+    CHECK_ERR(propose(fixture->group, &add_one, &asked), ERR_TOO_LARGE);
+}
+
+static void when_too_much_is_gathered_it_is_full(void **state)
+{
+    struct fixture *fixture = *state;
+    static struct asked asked[1000];
+    enum err err = ERR_NONE;
+    uint32_t count = 0;
+    fixture->config.limits.entry_bytes_max = 1000;
+    begin(fixture, 1);
+    lead(fixture);
+    while (!err && count < 1000) {
+        asked[count] = (struct asked){.request.done = on_done};
+        err = propose(fixture->group, &add_one, &asked[count]);
+        count += !err;
+    }
+    CHECK_ERR(err, ERR_FULL);
+    turn(fixture);
+    const struct raft *raft = group_raft(fixture->group);
+    CHECK(raft_entry_at(raft, raft_last_index(raft))->bytes.length < 1100);
+    store(fixture);
+    for (uint32_t i = 0; i < count; i++) {
+        check_done(&asked[i], ERR_NONE, i + 1);
+    }
+    assert_int_equal(counter_map_value(fixture->map, KEY), count);
+}
+
+static void without_room_nothing_is_taken_in_and_reads_go_on(void **state)
+{
+    struct fixture *fixture = *state;
+    struct asked asked = {.request.done = on_done};
+    begin(fixture, 1);
+    lead(fixture);
+    fixture->room = ERR_NO_SPACE;
+    CHECK_ERR(propose(fixture->group, &add_one, &asked), ERR_NO_SPACE);
+    ask(fixture, &asked);
+    turn(fixture);
+    check_done(&asked, ERR_NONE, 0);
+}
+
+static void a_stamp_says_when_it_was_decided(void **state)
+{
+    struct fixture *fixture = *state;
+    struct asked asked = {.request.done = on_done};
+    struct raft_entry_commands commands;
+    begin(fixture, 1);
+    lead(fixture);
+    /* It is refused, but opens what gathers. */
+    CHECK_OK(group_propose(fixture->group, bytes_of_text("?"), &asked.request));
+    turn(fixture);
+    check_done(&asked, ERR_MALFORMED, 0);
+    fixture->fake.wall_ms = 5000;
+    add(fixture, &asked);
+    turn(fixture);
+    const struct raft *raft = group_raft(fixture->group);
+    CHECK_OK(raft_entry_commands_decode(
+        &commands, raft_entry_at(raft, raft_last_index(raft))->bytes));
+    assert_int_equal(commands.stamp_ms, 5000);
+    store(fixture);
+    check_done(&asked, ERR_NONE, 1);
+}
+
+/* ---- snapshots ---- */
+
+static void add_many(struct fixture *fixture, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct asked asked = {.request.done = on_done};
+        CHECK_OK(propose(fixture->group,
+                         &(struct counter_command){
+                             .kind = COUNTER_ADD, .key = KEY + i, .value = 1},
+                         &asked));
+        turn(fixture);
+        store(fixture);
+        check_done(&asked, ERR_NONE, 1);
+    }
+}
+
+static void a_snapshot_is_there_after_a_restart(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture, 1);
+    lead(fixture);
+    add_many(fixture, 20);
+    uint64_t digest = counter_map_digest(fixture->map);
+    CHECK_OK(group_snapshot(fixture->group));
+    CHECK_ERR(group_snapshot(fixture->group), ERR_BUSY);
+    CHECK(!group_is_idle(fixture->group));
+    run_jobs(fixture);
+    CHECK(group_is_idle(fixture->group));
+    assert_int_equal(fixture->mark.index, group_applied_index(fixture->group));
+    CHECK_ERR(group_snapshot(fixture->group), ERR_BUSY); /* nothing is new */
+    group_close(&fixture->group);
+    CHECK_OK(open_group(fixture));
+    CHECK(counter_map_digest(fixture->map) == digest);
+    assert_int_equal(group_applied_index(fixture->group), fixture->mark.index);
+}
+
+static void a_lost_state_is_refused_when_nobody_else_has_it(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture, 1);
+    lead(fixture);
+    add_many(fixture, 3);
+    CHECK_OK(group_snapshot(fixture->group));
+    run_jobs(fixture);
+    group_close(&fixture->group);
+    sim_kv_wipe(fixture->kv);
+    CHECK_ERR(open_group(fixture), ERR_NOT_FOUND);
+}
+
+static void a_snapshot_that_fails_is_not_tried_at_once_again(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->config.limits.snapshot_log_bytes = 100;
+    begin(fixture, 1);
+    lead(fixture);
+    sim_kv_fail(fixture->kv, ERR_NO_SPACE);
+    add_many(fixture, 3);
+    run_jobs(fixture);
+    for (uint32_t i = 0; i < 10; i++) {
+        tick_after(fixture, 25);
+        assert_int_equal(fixture->jobs.count, 0);
+    }
+    sim_kv_fail(fixture->kv, ERR_NONE);
+    tick_after(fixture, 1000);
+    CHECK(fixture->jobs.count > 0);
+    run_jobs(fixture);
+    CHECK(group_stored_index(fixture->group) > 0);
+}
+
+/* A leader's snapshot, as another machine makes it. */
+struct given {
+    struct counter_map *map;
+    struct snapshot_head head;
+    uint8_t head_bytes[SNAPSHOT_HEAD_BYTES_MAX];
+    uint8_t bytes[PIECE_COUNT_MAX][PIECE_BYTES];
+    struct bytes pieces[PIECE_COUNT_MAX];
+};
+
+static void give(struct given *given,
+                 const struct fixture *fixture,
+                 uint64_t index,
+                 uint32_t counter_count)
+{
+    given->map =
+        counter_map_open(&(struct counter_map_config){.result_count_max = 8});
+    struct machine machine = counter_map_machine(given->map);
+    for (uint32_t i = 0; i < counter_count; i++) {
+        struct counter_command command = {
+            .kind = COUNTER_ADD, .key = i, .value = 1 + (int64_t)index};
+        uint8_t bytes[COUNTER_COMMAND_BYTES];
+        uint8_t outcome[100];
+        uint8_t reply[100];
+        struct machine_stamp stamp = {0};
+        struct machine_decision decision = {
+            .outcome = writer_of(outcome, sizeof outcome),
+            .reply = writer_of(reply, sizeof reply)};
+        CHECK_OK(machine.decide(machine.context, &stamp,
+                                counter_command_encode(bytes, &command),
+                                &decision));
+        CHECK_OK(machine.apply(machine.context, 1, &stamp,
+                               writer_bytes(&decision.outcome)));
+    }
+    given->head = (struct snapshot_head){.index = index,
+                                         .term = 5,
+                                         .piece_count = 1,
+                                         .configuration = fixture->members};
+    CHECK_OK(machine.snapshot_begin(machine.context));
+    for (;;) {
+        uint32_t at = given->head.piece_count;
+        assert_true(at < PIECE_COUNT_MAX);
+        struct writer piece = writer_of(given->bytes[at], PIECE_BYTES);
+        CHECK_OK(machine.snapshot_next(machine.context, &piece));
+        if (writer_bytes(&piece).length == 0) {
+            break;
+        }
+        given->pieces[at] = writer_bytes(&piece);
+        given->head.piece_count++;
+    }
+    machine.snapshot_end(machine.context);
+    given->pieces[0] = snapshot_head_encode(given->head_bytes, &given->head);
+}
+
+/* Its leader, replica 2 of term 5, sends one piece. */
+static void hand(struct fixture *fixture,
+                 const struct given *given,
+                 uint32_t piece)
+{
+    receive(fixture,
+            (struct raft_message){.kind = RAFT_SNAPSHOT,
+                                  .from = 2,
+                                  .term = 5,
+                                  .index = given->head.index,
+                                  .log_term = given->head.term,
+                                  .round = piece,
+                                  .is_ok = piece + 1 == given->head.piece_count,
+                                  .bytes = given->pieces[piece]});
+    run_jobs(fixture);
+}
+
+static void check_wanted(const struct fixture *fixture,
+                         const struct given *given,
+                         uint32_t piece)
+{
+    const struct raft_message *reply = last_sent(fixture);
+    assert_int_equal(reply->kind, RAFT_SNAPSHOT_REPLY);
+    assert_int_equal(reply->index, given->head.index);
+    assert_int_equal(reply->round, piece);
+}
+
+static void a_leaders_snapshot_is_taken_piece_by_piece(void **state)
+{
+    struct fixture *fixture = *state;
+    struct given given = {0};
+    begin(fixture, 3);
+    give(&given, fixture, 50, 10);
+    for (uint32_t i = 0; i < given.head.piece_count; i++) {
+        CHECK(group_applied_index(fixture->group) == 0);
+        hand(fixture, &given, i);
+        if (i + 1 < given.head.piece_count) {
+            check_wanted(fixture, &given, i + 1);
+        }
+    }
+    assert_int_equal(group_applied_index(fixture->group), 50);
+    assert_int_equal(group_stored_index(fixture->group), 50);
+    CHECK(counter_map_digest(fixture->map) == counter_map_digest(given.map));
+    /* The leader hears of it when its mark is durable. */
+    store(fixture);
+    assert_int_equal(last_sent(fixture)->kind, RAFT_APPEND_REPLY);
+    assert_int_equal(last_sent(fixture)->index, 50);
+    counter_map_close(&given.map);
+}
+
+static void a_snapshot_goes_on_when_its_leader_is_back(void **state)
+{
+    struct fixture *fixture = *state;
+    struct given given = {0};
+    begin(fixture, 3);
+    give(&given, fixture, 50, 10);
+    hand(fixture, &given, 0);
+    hand(fixture, &given, 1);
+    store(fixture);
+    group_node_lost(fixture->group, 1);
+    tick_after(fixture, 1000);
+    assert_int_equal(raft_role(group_raft(fixture->group)), RAFT_PRE_CANDIDATE);
+    for (uint32_t i = 2; i < given.head.piece_count; i++) {
+        hand(fixture, &given, i);
+    }
+    assert_int_equal(group_stored_index(fixture->group), 50);
+    CHECK(counter_map_digest(fixture->map) == counter_map_digest(given.map));
+    counter_map_close(&given.map);
+}
+
+static void pieces_of_another_snapshot_do_not_get_mixed_in(void **state)
+{
+    struct fixture *fixture = *state;
+    struct given given = {0};
+    struct given older = {0};
+    begin(fixture, 3);
+    give(&older, fixture, 40, 12);
+    give(&given, fixture, 50, 10);
+    hand(fixture, &older, 0);
+    hand(fixture, &older, 1);
+    hand(fixture, &given, 0);
+    check_wanted(fixture, &given, 1);
+    for (uint32_t i = 1; i < given.head.piece_count; i++) {
+        hand(fixture, &older, 2); /* was long under way */
+        check_wanted(fixture, &older, 0);
+        hand(fixture, &given, 0); /* came twice */
+        check_wanted(fixture, &given, i);
+        hand(fixture, &given, i);
+    }
+    assert_int_equal(group_stored_index(fixture->group), 50);
+    CHECK(counter_map_digest(fixture->map) == counter_map_digest(given.map));
+    counter_map_close(&older.map);
+    counter_map_close(&given.map);
+}
+
+static void what_was_left_of_the_same_snapshot_goes_first(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct kv *kv = sim_kv_table(fixture->kv);
+    struct given given = {0};
+    uint8_t key_bytes[KV_KEY_BYTES_MAX];
+    struct bytes key;
+    struct row_key row = {.group = fixture->config.id,
+                          .kind = ROW_SNAPSHOT_PIECE,
+                          .snapshot_index = 50,
+                          .piece = 0};
+    uint8_t *value = NULL;
+    size_t length;
+    begin(fixture, 3);
+    give(&given, fixture, 50, 10);
+    CHECK_OK(row_key_encode(key_bytes, &row, &key));
+    CHECK_OK(kv->write(kv->context,
+                       &(struct kv_change){.kind = KV_PUT,
+                                           .key = key,
+                                           .value = given.pieces[0]},
+                       1));
+    hand(fixture, &given, 0);
+    hand(fixture, &given, 1);
+    /* With a head it would be held for whole. */
+    CHECK_ERR(kv->get(kv->context, key, &value, &length), ERR_NOT_FOUND);
+    counter_map_close(&given.map);
+}
+
+static void a_snapshot_that_cannot_be_is_not_taken(void **state)
+{
+    struct fixture *fixture = *state;
+    struct given given = {0};
+    begin(fixture, 3);
+    give(&given, fixture, 50, 1);
+    given.head.index = UINT64_MAX / 2 + 1; /* more than the log takes */
+    given.pieces[0] = snapshot_head_encode(given.head_bytes, &given.head);
+    hand(fixture, &given, 0);
+    given.head.index = 50;
+    given.head.term = 6; /* of a leader to come */
+    given.pieces[0] = snapshot_head_encode(given.head_bytes, &given.head);
+    hand(fixture, &given, 0);
+    given.head.term = 5;
+    given.pieces[0] = bytes_of_text("nonsense");
+    hand(fixture, &given, 0);
+    assert_int_equal(fixture->sent_count, 0); /* no next piece is wanted */
+    assert_int_equal(group_applied_index(fixture->group), 0);
+    counter_map_close(&given.map);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_reply_leaves_when_its_entry_is_committed),
+        TEST(what_comes_while_an_entry_is_under_way_becomes_one),
+        TEST(a_reply_without_an_outcome_waits_for_what_it_has_seen),
+        TEST(a_read_waits_until_a_majority_was_asked),
+        TEST(who_is_deposed_tells_what_may_have_happened),
+        TEST(closing_answers_all_and_takes_nothing_in),
+        TEST(who_cannot_apply_answers_no_reads_either),
+        TEST(an_outcome_is_not_larger_than_an_entry_may_be),
+        TEST(when_too_much_is_gathered_it_is_full),
+        TEST(without_room_nothing_is_taken_in_and_reads_go_on),
+        TEST(a_stamp_says_when_it_was_decided),
+        TEST(a_snapshot_is_there_after_a_restart),
+        TEST(a_lost_state_is_refused_when_nobody_else_has_it),
+        TEST(a_snapshot_that_fails_is_not_tried_at_once_again),
+        TEST(a_leaders_snapshot_is_taken_piece_by_piece),
+        TEST(a_snapshot_goes_on_when_its_leader_is_back),
+        TEST(pieces_of_another_snapshot_do_not_get_mixed_in),
+        TEST(what_was_left_of_the_same_snapshot_goes_first),
+        TEST(a_snapshot_that_cannot_be_is_not_taken),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
