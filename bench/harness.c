@@ -164,12 +164,17 @@ static void finish_rows(struct bench_results *results,
     fflush(stdout);
 }
 
-static unsigned run_count(const struct bench_options *options)
+static unsigned run_count(const struct bench_experiment *experiment,
+                          const struct bench_options *options)
 {
     if (options->run_count) {
         return options->run_count;
     }
-    return options->is_quick ? RUNS_QUICK : RUNS_FULL;
+    if (!options->is_quick) {
+        return RUNS_FULL;
+    }
+    unsigned max = experiment->run_max_quick;
+    return max > 0 && max < RUNS_QUICK ? max : RUNS_QUICK;
 }
 
 static void run_trial(struct trial *trial,
@@ -185,7 +190,7 @@ static void run_trial(struct trial *trial,
         fprintf(stderr, "[%zu/%zu] %s %s\n", number, suite->experiment_count,
                 suite->name, experiment->name);
     }
-    for (unsigned run = 0; run < run_count(options); run++) {
+    for (unsigned run = 0; run < run_count(experiment, options); run++) {
         for (size_t peer = 0; experiment->peers[peer]; peer++) {
             const char *name = experiment->peers[peer];
             if (trial->is_given_up[peer] ||
@@ -195,7 +200,8 @@ static void run_trial(struct trial *trial,
             if (is_terminal) {
                 fprintf(stderr, "\r\033[K[%zu/%zu] %s %s, run %u of %u: %s",
                         number, suite->experiment_count, suite->name,
-                        experiment->name, run + 1, run_count(options), name);
+                        experiment->name, run + 1,
+                        run_count(experiment, options), name);
             }
             measure_once(trial, suite, peer);
         }

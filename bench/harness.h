@@ -51,12 +51,15 @@ struct bench_experiment {
                         const char *peer,
                         double *values,
                         struct err_detail *why);
-    const void *about; /* for `measure` */
+    const void *about;      /* for `measure` */
+    unsigned run_max_quick; /* a long one: no more runs in --quick, unless
+                               they are asked for; 0: no limit */
 };
 
 struct bench_suite {
     const char *name;
     const char *about; /* one line for people */
+    bool uses_disk;    /* the folder's: --dir */
     const struct bench_experiment *experiments;
     size_t experiment_count;
 };

@@ -5,7 +5,9 @@
 
 #include "bench/harness.h"
 #include "bench/link.h"
+#include "bench/log.h"
 #include "bench/plot.h"
+#include "bench/raft.h"
 
 #include "base/posix/posix_memory.h"
 
@@ -14,10 +16,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 
 #define EXIT_USAGE 2
+#define FOLDER_VARIABLE "TROUPE_BENCH_FOLDER"
 
-static const struct bench_suite *const suites[] = {&link_suite};
+static const struct bench_suite *const suites[] = {&link_suite, &log_suite,
+                                                   &raft_suite};
 
 #define SUITE_COUNT (sizeof suites / sizeof suites[0])
 
@@ -37,6 +42,8 @@ static void print_help(void)
           "  --case PATTERN  only these cases (*, ?, [] as in a shell)\n"
           "  --peer PATTERN  only these peers\n"
           "  --plot FILE     write an SVG picture too\n"
+          "  --dir FOLDER    for what is written to a disk (default\n"
+          "                  TROUPE_BENCH_FOLDER, else /var/tmp)\n"
           "  --help          this text\n"
           "\n"
           "Results go to stdout, all else to stderr. Exit code: 0 all\n"
@@ -90,6 +97,7 @@ static bool parse_options(struct bench_options *options,
         {"case", required_argument, NULL, 'c'},
         {"peer", required_argument, NULL, 'p'},
         {"plot", required_argument, NULL, 'P'},
+        {"dir", required_argument, NULL, 'd'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -120,6 +128,12 @@ static bool parse_options(struct bench_options *options,
         case 'P':
             options->plot_path = optarg;
             break;
+        case 'd':
+            if (setenv(FOLDER_VARIABLE, optarg, 1)) {
+                fputs("troupe-bench: out of memory\n", stderr);
+                return false;
+            }
+            break;
         case 'h':
             print_help();
             *exit_code = EXIT_SUCCESS;
@@ -140,6 +154,36 @@ static bool can_plot(const struct bench_options *options)
     fprintf(stderr, "troupe-bench: --plot: %s cannot be written: %s\n",
             options->plot_path, strerror(errno));
     return false;
+}
+
+/* How long a sync takes depends on it. False: it is not there. */
+static bool show_folder(const struct bench_suite *suite)
+{
+    /* clang-format off */
+    static const struct { unsigned long type; const char *name; } known[] = {
+        {0xef53, "ext4"}, {0x58465342, "xfs"}, {0x9123683e, "btrfs"},
+        {0x2fc12fc1, "zfs"}, {0x794c7630, "overlayfs"}, {0x6969, "nfs"},
+        {0x01021994, "tmpfs: in memory, so a sync costs nothing"},
+    };
+    /* clang-format on */
+    const char *folder = getenv(FOLDER_VARIABLE);
+    struct statfs about;
+    folder = folder ? folder : "/var/tmp";
+    if (!suite->uses_disk) {
+        return true;
+    }
+    if (statfs(folder, &about)) {
+        fprintf(stderr, "troupe-bench: --dir: %s: %s\n", folder,
+                strerror(errno));
+        return false;
+    }
+    const char *name = "a file system that is not known here";
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        name =
+            (unsigned long)about.f_type == known[i].type ? known[i].name : name;
+    }
+    fprintf(stderr, "troupe-bench: writes to %s (%s)\n", folder, name);
+    return true;
 }
 
 static int run(const struct bench_suite *suite,
@@ -191,5 +235,6 @@ int main(int argc, char **argv)
         fputs("\n", stderr);
         return EXIT_USAGE;
     }
-    return can_plot(&options) ? run(suite, &options) : EXIT_USAGE;
+    return can_plot(&options) && show_folder(suite) ? run(suite, &options)
+                                                    : EXIT_USAGE;
 }

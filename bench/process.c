@@ -132,7 +132,7 @@ static pid_t fork_child(void)
     return 0;
 }
 
-static pid_t start(enum err (*run)(void *job), void *job)
+pid_t process_start(enum err (*run)(void *job), void *job)
 {
     pid_t child = fork_child();
     if (child == 0) {
@@ -142,12 +142,17 @@ static pid_t start(enum err (*run)(void *job), void *job)
     return child;
 }
 
-static void end(pid_t child)
+void process_end(pid_t child)
 {
     if (child > 0) {
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
     }
+}
+
+bool process_has_ended(pid_t child)
+{
+    return waitpid(child, NULL, WNOHANG) == child;
 }
 
 static enum err err_from_status(int status)
@@ -196,13 +201,13 @@ enum err process_pair_run(const struct process_pair *pair)
     sigprocmask(SIG_BLOCK, &child_signal, &before);
 
     enum err err = ERR_MEMORY;
-    pid_t server = start(pair->serve, pair->job);
-    pid_t driver = server > 0 ? start(pair->drive, pair->job) : -1;
+    pid_t server = process_start(pair->serve, pair->job);
+    pid_t driver = server > 0 ? process_start(pair->drive, pair->job) : -1;
     if (driver > 0) {
         err = await(&server, &driver, process_now_ns() + pair->timeout_ns);
     }
-    end(driver);
-    end(server);
+    process_end(driver);
+    process_end(server);
     sigprocmask(SIG_SETMASK, &before, NULL);
     return err;
 }
@@ -246,6 +251,6 @@ enum err process_busy_start(struct process_busy *busy)
 void process_busy_stop(struct process_busy *busy)
 {
     while (busy->child_count > 0) {
-        end(busy->children[--busy->child_count]);
+        process_end(busy->children[--busy->child_count]);
     }
 }

@@ -39,6 +39,18 @@ struct process_pair {
 FALLIBLE process_pair_run(const struct process_pair *pair);
 
 /*
+ * Run `run(job)` in a child, whose exit code is what it returns; -1: no
+ * process. The child has a copy of the job.
+ */
+pid_t process_start(enum err (*run)(void *job), void *job);
+
+/* End a child with SIGKILL, and wait for that. Nothing happens for 0 or -1. */
+void process_end(pid_t child);
+
+/* Whether a child has ended by itself; it must not be ended again then. */
+bool process_has_ended(pid_t child);
+
+/*
  * Keeps every CPU awake with one busy loop of priority "nice 19" on each, so
  * that latencies hold no wake-up of an idle CPU.
  */

@@ -39,6 +39,41 @@ def check_rows(rows, missing):
     assert found == wanted, (found, wanted)
 
 
+def check_log(program):
+    """The durable log writes where it is told to, and cleans up."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ['TROUPE_BENCH_FOLDER'] = folder
+        result = run(program, 'log', '--quick', '--json', '--runs', '1',
+                     '--case', 'append-b16')
+        del os.environ['TROUPE_BENCH_FOLDER']
+        assert result.returncode == 0, result.stderr
+        assert os.listdir(folder) == []
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(row['suite'], row['case'], row['unit'], row['peer'])
+            for row in rows] == [
+        ('log', 'append-b16', 'events/s', 'troupe'),
+        ('log', 'append-b16', 'events/s', 'write+fdatasync')], rows
+    assert all(row['value'] > 0 for row in rows), rows
+
+
+def check_raft(program):
+    """A cluster of processes commits, and cleans up."""
+    wanted = {'commit-r3-g64-c64': 'ops/s', 'commit-r3-g64-c64-p50': 'us',
+              'commit-r3-g64-c64-p99': 'us'}
+    with tempfile.TemporaryDirectory() as folder:
+        result = run(program, 'raft', '--quick', '--json', '--runs', '1',
+                     '--peer', 'troupe', '--case', 'commit-r3-g64-c64*',
+                     '--dir', folder)
+        assert result.returncode == 0, result.stderr
+        assert os.listdir(folder) == []
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert {row['case']: row['unit'] for row in rows} == wanted, rows
+    assert all(row['suite'] == 'raft' and row['value'] > 0 for row in rows)
+    wrong = run(program, 'raft', '--dir', '/nosuch')
+    assert wrong.returncode == 2 and '/nosuch' in wrong.stderr, wrong
+    assert wrong.stdout == ''
+
+
 def check_plot_path(program):
     """That it can be written is found out before anything is measured."""
     some = ['link', '--quick', '--runs', '1', '--peer', 'nng-pair0', '--case']
@@ -86,6 +121,8 @@ def main():
     nothing = run(program, 'link', '--case', 'nosuch')
     assert nothing.returncode == 1 and nothing.stdout == ''
     check_plot_path(program)
+    check_log(program)
+    check_raft(program)
 
 
 if __name__ == '__main__':
