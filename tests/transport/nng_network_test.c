@@ -3,6 +3,7 @@
  */
 
 #include "tests/support/check.h"
+#include "tests/support/inproc_leak.h"
 #include "tests/support/station.h"
 #include "tests/support/temp_folder.h"
 

@@ -4,6 +4,7 @@
  */
 
 #include "tests/support/check.h"
+#include "tests/support/inproc_leak.h"
 
 #include "base/bytes.h"
 #include "base/posix/posix_clock.h"
