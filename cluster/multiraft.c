@@ -20,7 +20,6 @@ struct outgoing {
     size_t length;
     size_t capacity;
     bool is_due;
-    uint32_t next_due;
 };
 
 struct multiraft {
@@ -143,13 +142,17 @@ static uint64_t on_save(void *context,
     return links->last_write;
 }
 
-static enum err room(void *context)
+static enum err room(const struct multiraft *multiraft)
 {
-    const struct multiraft *multiraft = context;
     if (wal_is_low(multiraft->wal)) {
         return ERR_NO_SPACE;
     }
     return wal_is_full(multiraft->wal) ? ERR_FULL : ERR_NONE;
+}
+
+static enum err on_room(void *context)
+{
+    return room(context);
 }
 
 static void on_wake(void *context, struct group *group)
@@ -526,7 +529,7 @@ static enum err open_group(struct multiraft *multiraft,
         .reactor = multiraft->config.reactor,
         .send = on_send,
         .save = on_save,
-        .room = room,
+        .room = on_room,
         .wake = on_wake,
         .on_change = on_group_change,
         .on_failed = on_group_failed,
@@ -711,7 +714,7 @@ void multiraft_each(struct multiraft *multiraft,
 
 bool multiraft_is_full(const struct multiraft *multiraft)
 {
-    return wal_is_full(multiraft->wal) || wal_is_low(multiraft->wal);
+    return room(multiraft) != ERR_NONE;
 }
 
 const struct wal *multiraft_wal(const struct multiraft *multiraft)

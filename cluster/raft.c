@@ -94,13 +94,9 @@ void raft_receive(struct raft *raft,
     case RAFT_SNAPSHOT:
         raft_follower_on_snapshot(raft, message);
         break;
-    case RAFT_SNAPSHOT_REPLY: {
-        struct progress *other = raft_progress_find(raft, message->from);
-        if (raft->role == RAFT_LEADER && other) {
-            raft_progress_hear(other, now_ns);
-        }
+    case RAFT_SNAPSHOT_REPLY: /* what it says is the caller's */
+        (void)raft_leader_hear(raft, now_ns, message);
         break;
-    }
     case RAFT_TIMEOUT_NOW:
         raft_vote_on_timeout_now(raft, now_ns, message);
         break;

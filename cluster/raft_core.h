@@ -142,7 +142,6 @@ void raft_vote_on_vote_reply(struct raft *raft,
 /* ---- raft_progress.c: how far another is, and what to send it next ---- */
 
 struct progress *raft_progress_find(struct raft *raft, uint64_t number);
-void raft_progress_hear(struct progress *other, uint64_t now_ns);
 void raft_progress_probe(struct progress *other);
 void raft_progress_want_snapshot(struct raft *raft, struct progress *other);
 bool raft_progress_can_follow(const struct raft *raft, uint64_t previous);
@@ -170,6 +169,10 @@ void raft_follower_on_snapshot(struct raft *raft,
 
 void raft_leader_advance_commit(struct raft *raft, uint64_t now_ns);
 void raft_leader_begin(struct raft *raft, uint64_t now_ns);
+/* Whoever sent it is alive. NULL: we do not lead, or not it. */
+struct progress *raft_leader_hear(struct raft *raft,
+                                  uint64_t now_ns,
+                                  const struct raft_message *message);
 void raft_leader_on_append_reply(struct raft *raft,
                                  uint64_t now_ns,
                                  const struct raft_message *message);

@@ -60,8 +60,9 @@ static void reject(struct raft *raft, const struct raft_message *message)
                              .needs_snapshot = raft->needs_snapshot});
 }
 
-/* Take the entries that are new. False when there was no memory for all. */
-static bool take_entries(struct raft *raft, const struct raft_message *message)
+/* Take the entries that are new, as far as there is memory: what is missing is
+ * not acknowledged, and sent again. */
+static void take_entries(struct raft *raft, const struct raft_message *message)
 {
     for (uint32_t i = 0; i < message->entry_count; i++) {
         const struct raft_entry *entry = &message->entries[i];
@@ -84,11 +85,10 @@ static bool take_entries(struct raft *raft, const struct raft_message *message)
             }
         }
         if (raft_core_append(raft, entry)) {
-            return false;
+            return;
         }
         raft->verified = entry->index;
     }
-    return true;
 }
 
 void raft_follower_on_append(struct raft *raft,
@@ -108,7 +108,7 @@ void raft_follower_on_append(struct raft *raft,
     if (raft->commit > raft->verified) {
         raft->verified = raft->commit;
     }
-    (void)take_entries(raft, message); /* without memory: sent again */
+    take_entries(raft, message);
     raft->owes_ack = true;
     raft_follower_commit(raft, message->commit);
     raft_follower_acknowledge(raft);

@@ -212,20 +212,31 @@ static bool are_caught_up(struct raft *raft,
     return true;
 }
 
+/* How many voters of `members` were heard within an election timeout, this
+ * replica among them. */
+static uint32_t count_heard(const struct raft *raft,
+                            uint64_t now_ns,
+                            const struct raft_configuration *members,
+                            bool must_have_spoken)
+{
+    uint32_t count = raft_configuration_has_voter(members, raft->config.number);
+    for (uint32_t i = 0; i < raft->other_count; i++) {
+        const struct progress *other = &raft->others[i];
+        count += raft_configuration_has_voter(members, other->number) &&
+                 (other->is_heard || !must_have_spoken) &&
+                 now_ns - other->heard_ns < raft->config.election_ns;
+    }
+    return count;
+}
+
 /* Whether the change can be committed: were too few of those who then vote
  * alive, the group would be lost, for nobody could lead it any more. */
 static bool are_enough_heard(const struct raft *raft,
                              uint64_t now_ns,
                              const struct raft_configuration *next)
 {
-    uint32_t heard = raft_configuration_has_voter(next, raft->config.number);
-    for (uint32_t i = 0; i < raft->other_count; i++) {
-        const struct progress *other = &raft->others[i];
-        heard += raft_configuration_has_voter(next, other->number) &&
-                 other->is_heard &&
-                 now_ns - other->heard_ns < raft->config.election_ns;
-    }
-    return heard > raft_configuration_voter_count(next) / 2;
+    return count_heard(raft, now_ns, next, true) >
+           raft_configuration_voter_count(next) / 2;
 }
 
 FALLIBLE raft_reconfigure(struct raft *raft,
@@ -343,15 +354,27 @@ static void on_match(struct raft *raft,
     }
 }
 
+struct progress *raft_leader_hear(struct raft *raft,
+                                  uint64_t now_ns,
+                                  const struct raft_message *message)
+{
+    struct progress *other = raft_progress_find(raft, message->from);
+    if (raft->role != RAFT_LEADER || !other) {
+        return NULL;
+    }
+    other->is_heard = true;
+    other->heard_ns = now_ns;
+    return other;
+}
+
 void raft_leader_on_append_reply(struct raft *raft,
                                  uint64_t now_ns,
                                  const struct raft_message *message)
 {
-    struct progress *other = raft_progress_find(raft, message->from);
-    if (raft->role != RAFT_LEADER || !other) {
+    struct progress *other = raft_leader_hear(raft, now_ns, message);
+    if (!other) {
         return;
     }
-    raft_progress_hear(other, now_ns);
     other->needs_snapshot = message->needs_snapshot;
     if (!message->is_ok) {
         raft_progress_on_rejection(raft, other, message);
@@ -373,11 +396,10 @@ void raft_leader_on_heartbeat_reply(struct raft *raft,
                                     uint64_t now_ns,
                                     const struct raft_message *message)
 {
-    struct progress *other = raft_progress_find(raft, message->from);
-    if (raft->role != RAFT_LEADER || !other) {
+    struct progress *other = raft_leader_hear(raft, now_ns, message);
+    if (!other) {
         return;
     }
-    raft_progress_hear(other, now_ns);
     other->needs_snapshot = message->needs_snapshot;
     if (message->round > other->round) {
         other->round = message->round;
@@ -394,14 +416,8 @@ void raft_leader_on_heartbeat_reply(struct raft *raft,
 
 void raft_leader_check_quorum(struct raft *raft, uint64_t now_ns)
 {
-    uint32_t heard = raft_core_is_voter(raft);
-    for (uint32_t i = 0; i < raft->other_count; i++) {
-        const struct progress *other = &raft->others[i];
-        heard += raft_configuration_has_voter(raft_core_newest(raft),
-                                              other->number) &&
-                 now_ns - other->heard_ns < raft->config.election_ns;
-    }
-    if (heard < raft_core_majority(raft)) {
+    if (count_heard(raft, now_ns, raft_core_newest(raft), false) <
+        raft_core_majority(raft)) {
         raft_core_step_down(raft, now_ns);
     }
 }

@@ -10,12 +10,6 @@ struct progress *raft_progress_find(struct raft *raft, uint64_t number)
     return NULL;
 }
 
-void raft_progress_hear(struct progress *other, uint64_t now_ns)
-{
-    other->is_heard = true;
-    other->heard_ns = now_ns;
-}
-
 void raft_progress_probe(struct progress *other)
 {
     if (other->flow == FLOW_REPLICATE) {
