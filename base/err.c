@@ -1,6 +1,7 @@
 #include "base/err.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -37,4 +38,24 @@ void err_explain(struct err_detail *why, const char *format, ...)
     va_start(arguments, format);
     (void)vsnprintf(why->text, sizeof why->text, format, arguments);
     va_end(arguments);
+}
+
+enum err err_from_errno(int code)
+{
+    switch (code) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        return ERR_NO_SPACE;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return ERR_ACCESS;
+    case EEXIST:
+        return ERR_EXISTS;
+    case ENOMEM:
+        return ERR_MEMORY;
+    default:
+        return ERR_IO;
+    }
 }

@@ -58,6 +58,10 @@ const char *err_text(enum err err);
 /* The code itself, such as "ERR_FULL". Static; never NULL. */
 const char *err_name(enum err err);
 
+/* What a failed system call on a file means: no space, access, exists already,
+ * memory, or else ERR_IO. */
+enum err err_from_errno(int code);
+
 /*
  * What went wrong, in words for the person who typed something: where, what
  * was found and what is allowed. Empty when nothing was said.

@@ -19,35 +19,23 @@ struct disk_file {
     int fd;
 };
 
-static enum err err_from_errno(int code)
+static enum err err_of_disk(int code)
 {
     switch (code) {
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-        return ERR_NO_SPACE;
-    case EACCES:
-    case EPERM:
-    case EROFS:
-        return ERR_ACCESS;
-    case EEXIST:
-        return ERR_EXISTS;
     case ENOENT:
         return ERR_NOT_FOUND;
     case EMFILE:
     case ENFILE:
         return ERR_LIMIT;
-    case ENOMEM:
-        return ERR_MEMORY;
     default:
-        return ERR_IO;
+        return err_from_errno(code);
     }
 }
 
 /* Of an open file: where it is, and who may do what, is settled. */
 static enum err err_of_file(int code)
 {
-    enum err err = err_from_errno(code);
+    enum err err = err_of_disk(code);
     return err == ERR_NO_SPACE ? err : ERR_IO;
 }
 
@@ -69,7 +57,7 @@ static enum err disk_open(void *context,
     file->fd =
         openat(disk->folder, name, flags[mode] | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (file->fd < 0) {
-        enum err err = err_from_errno(errno);
+        enum err err = err_of_disk(errno);
         free(file);
         return err;
     }
@@ -157,7 +145,7 @@ static enum err disk_sync_folder(void *context)
 static enum err disk_remove(void *context, const char *name)
 {
     const struct posix_disk *disk = context;
-    return unlinkat(disk->folder, name, 0) ? err_from_errno(errno) : ERR_NONE;
+    return unlinkat(disk->folder, name, 0) ? err_of_disk(errno) : ERR_NONE;
 }
 
 /* Not alphasort(), whose order depends on the locale. */
@@ -210,7 +198,7 @@ enum err posix_disk_open(struct posix_disk **out, const char *path)
     }
     disk->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (disk->folder < 0) {
-        enum err err = err_from_errno(errno);
+        enum err err = err_of_disk(errno);
         free(disk);
         return err;
     }

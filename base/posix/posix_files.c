@@ -15,26 +15,6 @@
 
 #define READ_BYTES_MIN 4096 /* for what does not tell its size, as pipes */
 
-static enum err err_from_errno(int code)
-{
-    switch (code) {
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-        return ERR_NO_SPACE;
-    case EACCES:
-    case EPERM:
-    case EROFS:
-        return ERR_ACCESS;
-    case EEXIST:
-        return ERR_EXISTS;
-    case ENOMEM:
-        return ERR_MEMORY;
-    default:
-        return ERR_IO;
-    }
-}
-
 /* For what must be there. */
 static enum err err_from_lookup(int code)
 {
