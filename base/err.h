@@ -1,7 +1,9 @@
 /*
  * The one list of errors.
  *
- * A code names what the caller can do about it, not where it happened.
+ * A code names what the caller can do about it, not where it happened. Its
+ * number travels between nodes (transport/calls_wire.h): add at the end, take
+ * none away.
  */
 
 #ifndef BASE_ERR_H
@@ -39,7 +41,9 @@
     X(ERR_BUSY, "too busy, try again later")                                \
     X(ERR_LIMIT, "a limit of the operating system is too low")               \
     X(ERR_NOT_LEADER, "another replica leads, or none does")                 \
-    X(ERR_UNCERTAIN, "leadership was lost: it may have happened or not")
+    X(ERR_UNCERTAIN, "leadership was lost: it may have happened or not")    \
+    X(ERR_NO_QUORUM, "too few replicas are reachable to agree on anything") \
+    X(ERR_REFUSED, "refused for safety")
 /* clang-format on */
 
 enum err {

@@ -254,9 +254,11 @@ struct pack_token pack_read(struct reader *reader)
         return (struct pack_token){.kind = PACK_NONE};
     }
     uint8_t first = read_u8(reader);
-    struct pack_token token = first >= 0xc0 && first <= 0xdf
-                                  ? read_wide(reader, first)
-                                  : read_small(reader, first);
+    if (first < 0xc0 || first > 0xdf) {
+        /* Not copied: to copy what was just written, field by field, stalls. */
+        return read_small(reader, first);
+    }
+    struct pack_token token = read_wide(reader, first);
     return reader->failed ? none(reader) : token;
 }
 
@@ -330,6 +332,26 @@ uint32_t pack_read_map(struct reader *reader)
     return expect(reader, PACK_MAP).value.count;
 }
 
+uint64_t pack_read_uint_to(struct reader *reader, uint64_t max)
+{
+    uint64_t value = pack_read_uint(reader);
+    if (value > max) {
+        (void)none(reader);
+        return 0;
+    }
+    return value;
+}
+
+uint32_t pack_read_array_of(struct reader *reader, uint32_t min, uint32_t max)
+{
+    uint32_t count = pack_read_array(reader);
+    if (count < min || count > max) {
+        (void)none(reader);
+        return 0;
+    }
+    return count;
+}
+
 void pack_read_text(struct reader *reader, char *to, size_t capacity)
 {
     assert(capacity > 0);
@@ -372,5 +394,12 @@ void pack_skip(struct reader *reader)
             uint64_t count = token.value.count;
             left[++depth] = token.kind == PACK_MAP ? 2 * count : count;
         }
+    }
+}
+
+void pack_skip_count(struct reader *reader, uint32_t count)
+{
+    for (uint32_t i = 0; i < count && !reader->failed; i++) {
+        pack_skip(reader);
     }
 }

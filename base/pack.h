@@ -82,6 +82,10 @@ struct bytes pack_read_bin(struct reader *reader);
 uint32_t pack_read_array(struct reader *reader);
 uint32_t pack_read_map(struct reader *reader);
 
+/* A natural number of at most `max`; an array of so many values. */
+uint64_t pack_read_uint_to(struct reader *reader, uint64_t max);
+uint32_t pack_read_array_of(struct reader *reader, uint32_t min, uint32_t max);
+
 /*
  * A string, copied and terminated; fails, with "", when it needs more than
  * `capacity` bytes with its zero, or has a zero within.
@@ -90,5 +94,8 @@ void pack_read_text(struct reader *reader, char *to, size_t capacity);
 
 /* Skip one value with all that it holds; fails beyond PACK_DEPTH_MAX. */
 void pack_skip(struct reader *reader);
+
+/* Skip `count` values: what a newer release has added to an array. */
+void pack_skip_count(struct reader *reader, uint32_t count);
 
 #endif

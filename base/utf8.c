@@ -38,3 +38,21 @@ bool utf8_is_valid(const char *text)
     }
     return true;
 }
+
+bool utf8_is_control(uint32_t code)
+{
+    return code < 0x20 || (code >= 0x7f && code < 0xa0);
+}
+
+bool utf8_is_printable(const char *text)
+{
+    uint32_t code = 0;
+    while (*text) {
+        size_t length = utf8_decode(text, &code);
+        if (length == 0 || utf8_is_control(code)) {
+            return false;
+        }
+        text += length;
+    }
+    return true;
+}

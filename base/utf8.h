@@ -18,4 +18,10 @@ size_t utf8_decode(const char *text, uint32_t *code);
 
 bool utf8_is_valid(const char *text);
 
+/* C0 and C1 control characters, and delete: what steers terminals. */
+bool utf8_is_control(uint32_t code);
+
+/* Valid, and without control characters. */
+bool utf8_is_printable(const char *text);
+
 #endif

@@ -13,4 +13,18 @@
  */
 FALLIBLE posix_folder_remove(const char *path);
 
+/*
+ * The absolute path of a folder or file, symbolic links followed. `*out` is
+ * freed by the caller with free(). ERR_NOT_FOUND, ERR_ACCESS, ERR_IO,
+ * ERR_MEMORY
+ */
+FALLIBLE posix_folder_real(char **out, const char *path);
+
+/*
+ * A new folder of our own, its name beginning with `prefix`, where temporary
+ * ones belong. `*out` is freed by the caller with free(). ERR_ACCESS,
+ * ERR_NO_SPACE, ERR_IO, ERR_MEMORY
+ */
+FALLIBLE posix_folder_temporary(char **out, const char *prefix);
+
 #endif

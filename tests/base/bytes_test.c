@@ -148,6 +148,17 @@ static void utf8_is_told_from_what_is_none(void **state)
     CHECK(utf8_decode("\xf0\x9f\x8e\xad", &code) == 4 && code == 0x1f3ad);
 }
 
+static void what_steers_terminals_is_not_printable(void **state)
+{
+    (void)state;
+    CHECK(utf8_is_printable("") && utf8_is_printable("a \xc3\xa9 \xc2\xa0"));
+    CHECK(!utf8_is_printable("\x1b[2J") && !utf8_is_printable("a\n"));
+    CHECK(!utf8_is_printable("\x7f") && !utf8_is_printable("\xc2\x9b"));
+    CHECK(!utf8_is_printable("\xff"));
+    CHECK(utf8_is_control(0x1f) && !utf8_is_control(0x20));
+    CHECK(utf8_is_control(0x9f) && !utf8_is_control(0xa0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +171,7 @@ int main(void)
         cmocka_unit_test(order_is_of_unsigned_bytes_then_of_length),
         cmocka_unit_test(hexadecimal_comes_back_and_is_checked),
         cmocka_unit_test(utf8_is_told_from_what_is_none),
+        cmocka_unit_test(what_steers_terminals_is_not_printable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

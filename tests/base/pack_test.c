@@ -445,6 +445,27 @@ static void reads_as_msgpack_c_does(void **state)
     }
 }
 
+static void numbers_and_counts_stay_within_what_is_said(void **state)
+{
+    (void)state;
+    uint8_t bytes[] = {7, 7, 0x92, 1, 2, 0x92, 1, 2, 0x92, 1, 2};
+    struct reader r = reader_of(bytes_of(bytes, sizeof bytes));
+    CHECK(pack_read_uint_to(&r, 7) == 7 && !r.failed);
+    CHECK(pack_read_uint_to(&r, 6) == 0 && r.failed);
+    r = reader_of(bytes_of(bytes + 2, sizeof bytes - 2));
+    CHECK(pack_read_array_of(&r, 1, 2) == 2 && !r.failed);
+    pack_skip_count(&r, 2);
+    struct reader same = r;
+    CHECK(pack_read_array_of(&r, 0, 1) == 0 && r.failed);
+    CHECK(pack_read_array_of(&same, 3, UINT32_MAX) == 0 && same.failed);
+    r = reader_of(bytes_of(bytes, 2));
+    pack_skip_count(&r, 0);
+    pack_skip_count(&r, 2);
+    CHECK(!r.failed && reader_left(&r) == 0);
+    pack_skip_count(&r, UINT32_MAX); /* ends with the bytes */
+    CHECK(r.failed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -461,6 +482,7 @@ int main(void)
         cmocka_unit_test(reals_of_both_widths_are_read),
         cmocka_unit_test(a_text_must_fit_and_hold_no_zero),
         cmocka_unit_test(skipping_stops_at_the_greatest_depth),
+        cmocka_unit_test(numbers_and_counts_stay_within_what_is_said),
         cmocka_unit_test(reads_as_msgpack_c_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,10 +42,33 @@ static void removes_all_below_and_nothing_beside(void **state)
     temp_folder_clear(&folder);
 }
 
+static void tells_the_absolute_path(void **state)
+{
+    (void)state;
+    struct temp_folder folder;
+    char path[256];
+    char *real = NULL;
+    char *top = NULL;
+    temp_folder_init(&folder);
+    make_folder(temp_folder_path(&folder, path, "top"));
+    CHECK_OK(posix_folder_real(&top, path));
+    CHECK(top[0] == '/');
+    CHECK_OK(posix_folder_real(
+        &real, temp_folder_path(&folder, path, "./top/../top")));
+    assert_string_equal(real, top);
+    free(real);
+    free(top);
+    CHECK_ERR(
+        posix_folder_real(&real, temp_folder_path(&folder, path, "nothing")),
+        ERR_NOT_FOUND);
+    temp_folder_clear(&folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(removes_all_below_and_nothing_beside),
+        cmocka_unit_test(tells_the_absolute_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
