@@ -279,6 +279,7 @@ static const char *example_of(const struct schema_key *key)
         {"cluster.nodes[].listen", "0.0.0.0"},
         {"cluster.nodes[].bus_port", "7601"},
         {"cluster.nodes[].link_ports", "7602-8625"},
+        {"cluster.nodes[].http_port", "17600"},
         {"cluster.nodes[].zone", "rack-1"},
         {"cluster.pools[].name", "emails"},
     };

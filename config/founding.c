@@ -244,6 +244,8 @@ static enum err write_yaml(char **out,
                            const struct founding_host *self)
 {
     size_t size = YAML_HEAD_BYTES_MAX +
+                  strlen(founding->data_dir ? founding->data_dir : "") +
+                  strlen(founding->ipc_dir ? founding->ipc_dir : "") +
                   (size_t)founding->host_count * YAML_HOST_BYTES_MAX;
     char *text = calloc(1, size);
     if (!text) {
@@ -262,13 +264,20 @@ static enum err write_yaml(char **out,
         lines_write(&writer, "  name: \"%s\"\n", self->name);
     }
     lines_write(&writer,
-                "  keys_dir: \".\"  # counts from this file's folder\n"
+                "  keys_dir: \".\"  # counts from this file's folder\n");
+    if (founding->data_dir) {
+        lines_write(&writer, "  data_dir: \"%s\"\n", founding->data_dir);
+    }
+    lines_write(&writer,
                 "\n"
                 "cluster:\n"
                 "  name: \"%s\"\n"
                 "  id: \"%s\"\n"
                 "  transport: %s\n",
                 founding->cluster_name, id, transports[founding->transport]);
+    if (founding->ipc_dir) {
+        lines_write(&writer, "  ipc_dir: \"%s\"\n", founding->ipc_dir);
+    }
     write_limits(&writer, founding);
     lines_write(&writer, "  nodes:\n");
     for (uint32_t i = 0; i < founding->host_count; i++) {

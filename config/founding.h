@@ -34,6 +34,8 @@ struct founding {
     enum settings_transport transport;
     uint16_t port;         /* of the door; 0: the default */
     int64_t valid_seconds; /* of each certificate; 0: the default */
+    const char *data_dir;  /* as the file says it; NULL: the default */
+    const char *ipc_dir;   /* with SETTINGS_IPC; NULL: the default */
     const struct founding_host *hosts;
     uint32_t host_count;
 };

@@ -11,7 +11,8 @@
 #include <string.h>
 #include <strings.h>
 
-#define LINK_PORT_COUNT 1024 /* the default */
+#define LINK_PORT_COUNT 1024   /* the default */
+#define HTTP_PORT_OFFSET 10000 /* from the door's port, by default */
 
 struct rules {
     struct settings *settings;
@@ -386,25 +387,52 @@ static void derive_ports(struct rules *rules, uint32_t index)
         (uint16_t)(member->bus_port + LINK_PORT_COUNT)};
 }
 
-/* What one member listens on: door, bus and links, as ranges. */
-#define USE_COUNT 3
-static const char *const use_keys[USE_COUNT] = {"port", "bus_port",
-                                                "link_ports"};
+/*
+ * As distinct from node to node as the doors' ports are, and far from the
+ * ports for links. Not with ipc: there all doors' ports may be the same.
+ */
+static void derive_http_port(struct rules *rules, uint32_t index)
+{
+    const struct settings *settings = rules->settings;
+    struct settings_member *member = &settings->cluster.members[index];
+    struct key_name key = member_key(index, "http_port");
+    const struct document_node *node = document_nearest(rules->root, key.text);
+    if ((node->key && strcmp(node->key, "http_port") == 0) ||
+        settings->cluster.transport == SETTINGS_IPC) {
+        return;
+    }
+    bool is_above = member->port <= UINT16_MAX - HTTP_PORT_OFFSET;
+    member->http_port = (uint16_t)(is_above ? member->port + HTTP_PORT_OFFSET
+                                            : member->port - HTTP_PORT_OFFSET);
+}
 
+/* What one member listens on: door, bus, links and HTTP. */
+#define USE_COUNT 4
+static const char *const use_keys[USE_COUNT] = {"port", "bus_port",
+                                                "link_ports", "http_port"};
+
+/* One that is not used begins with 0. */
 struct port_uses {
-    uint32_t count;
     struct settings_port_range ranges[USE_COUNT];
 };
+
+static struct settings_port_range one_port(uint16_t port)
+{
+    return (struct settings_port_range){port, port};
+}
 
 static struct port_uses uses_of(const struct settings *settings,
                                 const struct settings_member *member)
 {
-    struct port_uses uses = {
-        .count = settings->cluster.transport == SETTINGS_TCP ? USE_COUNT : 1};
-    uses.ranges[0] = (struct settings_port_range){member->port, member->port};
-    uses.ranges[1] =
-        (struct settings_port_range){member->bus_port, member->bus_port};
-    uses.ranges[2] = member->link_ports;
+    struct port_uses uses = {0};
+    if (settings->cluster.transport != SETTINGS_IPC) {
+        uses.ranges[0] = one_port(member->port);
+    }
+    if (settings->cluster.transport == SETTINGS_TCP) {
+        uses.ranges[1] = one_port(member->bus_port);
+        uses.ranges[2] = member->link_ports;
+    }
+    uses.ranges[3] = one_port(member->http_port);
     return uses;
 }
 
@@ -456,7 +484,8 @@ static void complain_overlap(struct rules *rules,
     struct key_name key = member_key(use.member, use_keys[use.use]);
     struct problem *problem = complain(rules, key.text);
     FOUND(problem, "%s on %.60s, which overlaps with %s %s of \"%s\"", range,
-          ours->host, use_keys[earlier.use], taken, theirs->name);
+          *ours->host ? ours->host : "this machine", use_keys[earlier.use],
+          taken, theirs->name);
     ALLOWED(problem, "each port once on a host");
 }
 
@@ -468,11 +497,13 @@ static bool check_use(struct rules *rules, struct port_use use)
     struct settings_port_range range =
         uses_of(settings, &members[use.member]).ranges[use.use];
     for (uint32_t i = 0; i <= use.member && range.first; i++) {
-        if (!is_one_host(members[i].host, members[use.member].host)) {
+        /* With ipc all nodes are on one machine. */
+        if (settings->cluster.transport != SETTINGS_IPC &&
+            !is_one_host(members[i].host, members[use.member].host)) {
             continue;
         }
         struct port_uses uses = uses_of(settings, &members[i]);
-        uint32_t count = i == use.member ? use.use : uses.count;
+        uint32_t count = i == use.member ? use.use : USE_COUNT;
         for (uint32_t j = 0; j < count; j++) {
             if (uses.ranges[j].first && overlap(uses.ranges[j], range) &&
                 ports_are_sound(rules, i)) {
@@ -489,10 +520,11 @@ static void check_overlaps(struct rules *rules)
     const struct settings *settings = rules->settings;
     for (uint32_t i = 0; i < settings->cluster.member_count; i++) {
         const struct settings_member *member = &settings->cluster.members[i];
-        uint32_t count = uses_of(settings, member).count;
-        bool is_well = *member->host && ports_are_sound(rules, i);
+        bool has_host =
+            *member->host || settings->cluster.transport == SETTINGS_IPC;
+        bool is_well = has_host && ports_are_sound(rules, i);
         /* One complaint each: the other ports are often derived from it. */
-        for (uint32_t j = 0; is_well && j < count; j++) {
+        for (uint32_t j = 0; is_well && j < USE_COUNT; j++) {
             is_well = check_use(rules, (struct port_use){i, j});
         }
     }
@@ -552,6 +584,7 @@ static void check_members(struct rules *rules)
             derive_ports(rules, i);
             check_link_count(rules, i);
         }
+        derive_http_port(rules, i);
     }
     check_overlaps(rules);
 }
@@ -599,11 +632,7 @@ void rules_apply(struct settings *settings,
     check_ratios(&rules);
     if (settings->cluster.transport == SETTINGS_IPC) {
         check_ipc(&rules);
-        for (uint32_t i = 0; i < settings->cluster.member_count; i++) {
-            check_host(&rules, i);
-        }
-    } else {
-        check_members(&rules);
     }
+    check_members(&rules);
     check_seeds(&rules);
 }

@@ -78,6 +78,25 @@ static const struct schema_key keys[] = {
          "more, the oldest give way, so that a flood of half-open handshakes "
          "takes bounded memory and honest peers still get in. Each one costs "
          "a file descriptor."},
+{.path = "node.http_listen", .kind = SCHEMA_HOST,
+ IN_SETTINGS(node.http_listen), .min = 1, .max = SETTINGS_HOST_BYTES - 1,
+ .standard = "127.0.0.1",
+ .text = "The address of this host on which HTTP is served: health and "
+         "metrics. There is no password and no encryption: whoever reaches it "
+         "may read, so that it is this host alone unless you say else. "
+         "0.0.0.0: all interfaces. The port is the node's http_port."},
+{.path = "node.http_connections_max", .kind = SCHEMA_NUMBER,
+ IN_SETTINGS(node.http_connections_max), .min = 4, .max = 4096,
+ .standard = "64",
+ .text = "How many HTTP connections there may be at a time. When there are "
+         "more, the oldest give way, so that a flood of idle ones locks no "
+         "health check out. Each one costs a file descriptor."},
+{.path = "node.http_timeout", .kind = SCHEMA_DURATION,
+ IN_SETTINGS(node.http_timeout_ms), .min = 100 * MS, .max = MINUTE,
+ .standard = "10s",
+ .text = "How long an HTTP client may take for one request, from the "
+         "connection or the last answer to the end of the next answer. A "
+         "slower one, and an idle one, is cut."},
 
 {.path = "seeds", .kind = SCHEMA_URLS, IN_SETTINGS(seeds),
  .count_offset = offsetof(struct settings, seed_count),
@@ -94,7 +113,6 @@ static const struct schema_key keys[] = {
          "with the keys named."},
 {.path = "cluster.name", .kind = SCHEMA_NAME, IN_SETTINGS(cluster.name),
  .min = 1, .max = 63, .standard = "troupe",
- .is_unused_yet = true,
  .text = "What people call the cluster: in logs, metrics and the dashboard. "
          "What keeps two clusters apart is the id, not the name."},
 {.path = "cluster.id", .kind = SCHEMA_ID, IN_SETTINGS(cluster.id),
@@ -118,7 +136,6 @@ static const struct schema_key keys[] = {
 {.path = "cluster.shards", .kind = SCHEMA_NUMBER,
  IN_SETTINGS(cluster.shards), .min = 1, .max = 4096, .standard = "128",
  .also = "a power of two",
- .is_unused_yet = true,
  .text = "Into how many shards actors and task queues are divided. Fixed at "
          "founding: choose at least ten times the largest number of nodes "
          "that is planned."},
@@ -126,7 +143,6 @@ static const struct schema_key keys[] = {
  IN_SETTINGS(cluster.replication), .min = 1, .max = 7,
  .derived = "3; 1 with fewer than three nodes that have the role shard",
  .also = "odd, and at most the number of nodes that have the role shard",
- .is_unused_yet = true,
  .text = "On how many nodes each shard is kept. 3 survives the loss of one "
          "node, 5 of two. With 1 a lost node takes its data with it."},
 
@@ -172,20 +188,27 @@ static const struct schema_key keys[] = {
          "keep them out of the range that the operating system gives to "
          "outgoing connections (net.ipv4.ip_local_port_range). Only with the "
          "transport tcp."},
+{.path = "cluster.nodes[].http_port", .kind = SCHEMA_NUMBER,
+ IN_MEMBER(http_port), .max = 65535,
+ .derived = "port + 10000 (above 65535: port - 10000); 0 with the transport "
+            "ipc",
+ .also = "used once on a host",
+ .text = "The port of the node's HTTP: /live, /ready and /metrics, on "
+         "node.http_listen. 0: no HTTP. It stands here and not in node, since "
+         "several nodes may run on one host from one file and need a port "
+         "each; it follows port, which is used once on a host as well. With "
+         "the transport ipc there is no port that it could follow."},
 {.path = "cluster.nodes[].zone", .kind = SCHEMA_NAME, IN_MEMBER(zone),
  .max = 63, .derived = "none",
- .is_unused_yet = true,
  .text = "The rack, room or data centre that fails as one. The replicas of a "
          "shard are put into different zones as far as there are some."},
 {.path = "cluster.nodes[].weight", .kind = SCHEMA_NUMBER, IN_MEMBER(weight),
  .min = 1, .max = 10000, .standard = "100",
- .is_unused_yet = true,
  .text = "The node's share of the shards, relative to the weights of the "
          "other nodes: one with 200 gets twice as many as one with 100."},
 {.path = "cluster.nodes[].roles", .kind = SCHEMA_ROLES, IN_MEMBER(roles),
  .min = 1, .max = 4, .choices = roles,
  .standard = "[voter, shard, worker, gateway]",
- .is_unused_yet = true,
  .text = "What the node does. voter: may vote in the meta group. shard: holds "
          "shards. worker: runs the workers of task pools. gateway: serves "
          "HTTP and WebSocket clients."},
@@ -196,14 +219,12 @@ static const struct schema_key keys[] = {
  IN_SETTINGS(cluster.timeouts.election_ms), .min = 50 * MS,
  .max = MINUTE, .standard = "500ms",
  .also = "at least three times heartbeat",
- .is_unused_yet = true,
  .text = "A follower that has not heard of its leader for this time asks for "
          "an election (a closed link asks at once). Shorter finds a lost "
          "owner sooner; too short takes a busy one for a lost one."},
 {.path = "cluster.timeouts.heartbeat", .kind = SCHEMA_DURATION,
  IN_SETTINGS(cluster.timeouts.heartbeat_ms), .min = 10 * MS,
  .max = 10 * SECOND, .standard = "100ms",
- .is_unused_yet = true,
  .text = "How often a node tells its peers that the leaders on it are alive."},
 {.path = "cluster.timeouts.reactor_stall", .kind = SCHEMA_DURATION,
  IN_SETTINGS(cluster.timeouts.reactor_stall_ms), .min = 10 * MS,

@@ -322,6 +322,21 @@ uint32_t settings_cluster_differences(const struct settings *left,
     return comparison.count;
 }
 
+void settings_cluster_values(const struct settings *settings,
+                             settings_on_value *on_value,
+                             void *context)
+{
+    char text[SCHEMA_VALUE_BYTES];
+    uint32_t count = 0;
+    const struct schema_key *keys = schema_keys(&count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (keys[i].kind != SCHEMA_LIST && is_cluster_value(&keys[i])) {
+            schema_write(text, &keys[i], settings);
+            on_value(context, keys[i].path, text);
+        }
+    }
+}
+
 /* ---- digest ---- */
 
 static void digest_text(crypto_generichash_state *state, const char *text)

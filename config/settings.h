@@ -55,6 +55,9 @@ struct settings_node {
     enum log_format log_format;
     uint32_t reactors; /* 0: one per core */
     uint32_t door_connections_max;
+    char http_listen[SETTINGS_HOST_BYTES];
+    uint32_t http_connections_max;
+    uint64_t http_timeout_ms;
 };
 
 /* One of `cluster.nodes`. */
@@ -64,6 +67,7 @@ struct settings_member {
     char listen[SETTINGS_HOST_BYTES]; /* `host`, unless the file says else */
     uint16_t port;                    /* the door's; with WS everything's */
     uint16_t bus_port;                /* SETTINGS_TCP */
+    uint16_t http_port;               /* 0: no HTTP */
     struct settings_port_range link_ports; /* SETTINGS_TCP */
     char zone[SETTINGS_NAME_BYTES];        /* "": none */
     uint32_t weight;
@@ -197,6 +201,18 @@ uint32_t settings_cluster_differences(const struct settings *left,
                                       const struct settings *right,
                                       settings_on_difference *on_difference,
                                       void *context);
+
+/* One key of `cluster` and the canonical text of its value; borrowed. */
+typedef void settings_on_value(void *context,
+                               const char *key,
+                               const char *value);
+
+/* Call `on_value` for each key of `cluster` that has a value of its own: all
+ * but members and pools, in the order of the schema. Equal values have equal
+ * texts. */
+void settings_cluster_values(const struct settings *settings,
+                             settings_on_value *on_value,
+                             void *context);
 
 /*
  * BLAKE2b-256 over the canonical text of `cluster`: equal when

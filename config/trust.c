@@ -28,7 +28,6 @@
  */
 #define KEY_BYTES 32
 #define SIGNATURE_BYTES crypto_sign_BYTES
-#define FILE_BYTES_MAX (2u << 20)
 #define HEAD_BYTES_MAX 512 /* the lines before the revocations */
 #define REVOKED_BYTES_MAX 29
 #define SIGNATURES_BYTES_MAX (TRUST_AUTHORITY_COUNT_MAX * 224)
@@ -37,7 +36,7 @@ static const char domain[] = "troupe trust v1";
 
 static_assert(HEAD_BYTES_MAX + TRUST_REVOKED_COUNT_MAX * REVOKED_BYTES_MAX +
                       SIGNATURES_BYTES_MAX <=
-                  FILE_BYTES_MAX,
+                  TRUST_TEXT_BYTES_MAX,
               "the longest trust file can be read");
 
 struct trust {
@@ -47,6 +46,8 @@ struct trust {
     struct trust_facts facts;
     uint64_t *revoked;                          /* `facts.revoked`, rising */
     bool has_signed[TRUST_AUTHORITY_COUNT_MAX]; /* none when it was made */
+    char *text;                                 /* NULL when it was made */
+    size_t text_length;
 };
 
 static int compare_serials(const void *left, const void *right)
@@ -371,13 +372,20 @@ enum err trust_decode(struct trust **out,
         return err;
     }
     parse.facts.revoked = parse.revoked;
-    struct trust *trust = NULL;
+    scoped(trust_unref) struct trust *trust = NULL;
     err = trust_make(&trust, &parse.facts);
     if (err) {
         return err;
     }
     memcpy(trust->has_signed, parse.has_signed, sizeof trust->has_signed);
+    trust->text = malloc(text.length); /* it is not empty: it was read */
+    if (!trust->text) {
+        return ERR_MEMORY;
+    }
+    memcpy(trust->text, text.data, text.length);
+    trust->text_length = text.length;
     *out = trust;
+    trust = NULL;
     return ERR_NONE;
 }
 
@@ -387,8 +395,8 @@ enum err trust_open(struct trust **out,
                     struct err_detail *why)
 {
     scoped(content_clear) struct content content = {0};
-    enum err err =
-        content_read(&content, files, path, FILE_PUBLIC, FILE_BYTES_MAX, why);
+    enum err err = content_read(&content, files, path, FILE_PUBLIC,
+                                TRUST_TEXT_BYTES_MAX, why);
     if (err) {
         return err;
     }
@@ -415,6 +423,7 @@ void trust_unref(struct trust **trust)
     *trust = NULL;
     if (held && atomic_fetch_sub(&held->holder_count, 1) == 1) {
         free(held->revoked);
+        free(held->text);
         free(held);
     }
 }
@@ -427,6 +436,11 @@ const uint8_t *trust_cluster_id(const struct trust *trust)
 uint64_t trust_version(const struct trust *trust)
 {
     return trust->facts.version;
+}
+
+struct bytes trust_text(const struct trust *trust)
+{
+    return bytes_of(trust->text, trust->text_length);
 }
 
 struct trust_facts trust_facts(const struct trust *trust)

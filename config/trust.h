@@ -19,6 +19,7 @@
 
 #define TRUST_AUTHORITY_COUNT_MAX 4
 #define TRUST_REVOKED_COUNT_MAX 65536
+#define TRUST_TEXT_BYTES_MAX (2u << 20)
 
 struct trust;
 
@@ -74,6 +75,10 @@ const uint8_t *trust_cluster_id(const struct trust *trust);
 
 /* Rises with each change of the file: an older one must not replace it. */
 uint64_t trust_version(const struct trust *trust);
+
+/* The file's text, with its signatures, to be handed on; empty when trust was
+ * not read from one. Borrows from `trust`. */
+struct bytes trust_text(const struct trust *trust);
 
 /* Borrows from `trust`. */
 struct trust_facts trust_facts(const struct trust *trust);

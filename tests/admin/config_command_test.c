@@ -284,19 +284,19 @@ static void explains_a_key_however_it_is_written(void **state)
 static void says_which_keys_are_not_used_yet(void **state)
 {
     struct fixture *fixture = *state;
-    assert_int_equal(RUN(fixture, "explain", "election"), EXIT_CODE_OK);
+    assert_int_equal(RUN(fixture, "explain", "actor_slice"), EXIT_CODE_OK);
     CHECK(strstr(fixture->out, "\n  Not used yet: "));
     assert_int_equal(RUN(fixture, "explain", "link_window"), EXIT_CODE_OK);
     CHECK(!strstr(fixture->out, "Not used yet"));
     assert_int_equal(RUN(fixture, "explain"), EXIT_CODE_OK);
-    CHECK(strstr(fixture->out, "  500ms  (not used yet)\n"));
-    assert_int_equal(RUN(fixture, "explain", "--json", "cluster.shards"),
+    CHECK(strstr(fixture->out, "  1ms  (not used yet)\n"));
+    assert_int_equal(RUN(fixture, "explain", "--json", "cluster.timeouts.ask"),
                      EXIT_CODE_OK);
     scoped(json_clear) json_t *json = json_loads(fixture->out, 0, NULL);
     const json_t *key = json_array_get(json_object_get(json, "keys"), 0);
     CHECK(json_is_false(json_object_get(key, "used")));
     assert_int_equal(RUN(fixture, "explain", "--markdown"), EXIT_CODE_OK);
-    CHECK(strstr(fixture->out, "| *Not used yet.* A follower that has not"));
+    CHECK(strstr(fixture->out, "| *Not used yet.* How long actors run"));
     CHECK(strstr(fixture->out, "## `seeds`\n\n*Not used yet.*\n"));
     assert_int_equal(RUN(fixture, "default"), EXIT_CODE_OK);
     CHECK(strstr(fixture->out, "# Not used yet: "));

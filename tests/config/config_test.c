@@ -103,6 +103,10 @@ static void fills_in_every_default(void **state)
     assert_int_equal(member->bus_port, 7601);
     assert_int_equal(member->link_ports.first, 7602);
     assert_int_equal(member->link_ports.last, 8625);
+    assert_int_equal(member->http_port, 17600);
+    assert_string_equal(settings->node.http_listen, "127.0.0.1");
+    assert_int_equal(settings->node.http_connections_max, 64);
+    assert_int_equal(settings->node.http_timeout_ms, 10000);
     assert_int_equal(member->weight, 100);
     assert_int_equal(member->roles, SETTINGS_VOTER | SETTINGS_SHARD |
                                         SETTINGS_WORKER | SETTINGS_GATEWAY);
@@ -358,10 +362,48 @@ static void refuses_ports_that_overlap_on_a_host(void **state)
         {CLUSTER("    - {name: n2, host: h2, port: 64511}\n"), 5, 7,
          "cluster.nodes[1].link_ports", "no room for 1024 ports",
          "lower ports"},
+        {CLUSTER("    - {name: n2, host: h1, port: 8626, http_port: 17600}\n"),
+         5, 40, "cluster.nodes[1].http_port", "http_port 17600 of \"n1\"",
+         "once"},
+        {CLUSTER("    - {name: n2, host: h2, http_port: 7600}\n"), 5, 28,
+         "cluster.nodes[1].http_port", "port 7600 of \"n2\"", "once"},
+        {CLUSTER("    - {name: n2, host: h2, http_port: 65536}\n"), 5, 39,
+         "cluster.nodes[1].http_port", "65536", "0 to 65535"},
+        {"cluster:\n"
+         "  id: 000102030405060708090a0b0c0d0e0f\n"
+         "  transport: ipc\n"
+         "  nodes: [{name: a, http_port: 9}, {name: b, http_port: 9}]\n",
+         4, 46, "cluster.nodes[1].http_port", "9 on this machine", "once"},
         {CLUSTER("    - {name: n2, host: h2, link_ports: 9000-9000}\n"), 5, 28,
          "cluster.nodes[1].link_ports", "1 port with 2 nodes", "at least 2"},
     };
     CHECK_MISTAKES(mistakes);
+}
+
+static void puts_http_near_the_door_unless_told(void **state)
+{
+    (void)state;
+    scoped(settings_close) struct settings *settings =
+        parse(CLUSTER("    - {name: n2, host: h1, port: 8626}\n"
+                      "    - {name: n3, host: h2, http_port: 0}\n"
+                      "    - {name: n4, host: h2, port: 55535,\n"
+                      "       link_ports: 1-9}\n"
+                      "    - {name: n5, host: h3, port: 55536,\n"
+                      "       link_ports: 1-9}\n"));
+    const struct settings_member *members = settings->cluster.members;
+    assert_int_equal(members[1].http_port, 18626);
+    assert_int_equal(members[2].http_port, 0);
+    assert_int_equal(members[3].http_port, 65535);
+    assert_int_equal(members[4].http_port, 45536);
+    /* With ipc there is no port that it could follow. */
+    scoped(settings_close) struct settings *ipc =
+        parse("cluster:\n"
+              "  id: 000102030405060708090a0b0c0d0e0f\n"
+              "  transport: ipc\n"
+              "  nodes: [{name: a}, {name: b}, {name: c, http_port: 9}]\n");
+    assert_int_equal(ipc->cluster.members[0].http_port, 0);
+    assert_int_equal(ipc->cluster.members[1].http_port, 0);
+    assert_int_equal(ipc->cluster.members[2].http_port, 9);
 }
 
 static void takes_ports_that_only_touch(void **state)
@@ -656,6 +698,7 @@ int main(void)
         cmocka_unit_test(refuses_bad_ids),
         cmocka_unit_test(refuses_what_is_there_twice),
         cmocka_unit_test(refuses_ports_that_overlap_on_a_host),
+        cmocka_unit_test(puts_http_near_the_door_unless_told),
         cmocka_unit_test(takes_ports_that_only_touch),
         cmocka_unit_test(refuses_hosts_that_cannot_be_dialled),
         cmocka_unit_test(refuses_what_does_not_go_together),

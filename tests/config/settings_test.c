@@ -186,6 +186,31 @@ static void the_same_written_differently_is_no_difference(void **state)
             NODES "  pools: [{name: q}, {name: p}]\n", "");
 }
 
+static void on_value(void *context, const char *key, const char *value)
+{
+    struct seen *seen = context;
+    size_t length = strlen(seen->text);
+    if (strcmp(key, "cluster.shards") == 0 ||
+        strcmp(key, "cluster.timeouts.election") == 0) {
+        (void)snprintf(seen->text + length, sizeof seen->text - length,
+                       "%s %s\n", key, value);
+    }
+    CHECK(strncmp(key, "cluster.", 8) == 0);
+    CHECK(strncmp(key, "cluster.nodes", 13) != 0);
+    CHECK(strncmp(key, "cluster.pools", 13) != 0);
+}
+
+static void tells_the_values_of_the_cluster(void **state)
+{
+    (void)state;
+    scoped(settings_close) struct settings *settings =
+        parse(NODES "  timeouts: {election: 2000ms}\n  pools: [{name: p}]\n");
+    struct seen seen = {.text = ""};
+    settings_cluster_values(settings, on_value, &seen);
+    assert_string_equal(seen.text,
+                        "cluster.shards 128\ncluster.timeouts.election 2s\n");
+}
+
 static void names_every_key_that_differs(void **state)
 {
     (void)state;
@@ -230,6 +255,7 @@ int main(void)
         cmocka_unit_test(finds_members_by_name),
         cmocka_unit_test(closes_nothing_and_twice),
         cmocka_unit_test(the_same_written_differently_is_no_difference),
+        cmocka_unit_test(tells_the_values_of_the_cluster),
         cmocka_unit_test(names_every_key_that_differs),
         cmocka_unit_test(names_members_and_pools_that_are_absent),
         cmocka_unit_test(the_order_of_members_counts),
