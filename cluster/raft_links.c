@@ -97,7 +97,7 @@ void raft_links_join(struct raft_links *links,
                      struct endpoint *endpoint,
                      uint8_t channel)
 {
-    assert(!links->multiraft && channel != CHANNEL_TRANSPORT);
+    assert(!links->multiraft);
     links->multiraft = multiraft;
     links->channel = channel;
     endpoint_channel_set(endpoint, channel, on_message, links);

@@ -16,7 +16,7 @@
 #include "base/posix/posix_memory.h"
 #include "base/time_units.h"
 #include "config/founding.h"
-#include "node/node.h"
+#include "node/links.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -32,6 +32,8 @@
 
 #define NODE_COUNT 2
 #define CHANNEL_DEMO 1
+#define CHANNEL_BUS_KEY 2
+#define BUS_KEY_NUMBER 1
 #define MESSAGE_BYTES 100
 #define TURN_BYTES (64u * 1024)
 #define REPORT_MS 500
@@ -56,7 +58,7 @@ struct report {
 /* ---- one node ---- */
 
 struct talker {
-    struct node *node;
+    struct links *node;
     struct peer *peer;
     struct report report;
     uint64_t sender;   /* whose numbers we follow */
@@ -64,6 +66,7 @@ struct talker {
     struct reactor_event pump;
     bool is_pumping;
     bool is_ending;
+    bool makes_bus_key;
     struct timer report_timer;
 };
 
@@ -71,7 +74,7 @@ static void pump_soon(struct talker *talker)
 {
     if (!talker->is_pumping && !talker->is_ending) {
         talker->is_pumping = true;
-        reactor_post(node_reactor(talker->node), &talker->pump);
+        reactor_post(links_reactor(talker->node), &talker->pump);
     }
 }
 
@@ -110,10 +113,32 @@ static void on_message(void *context, struct peer *peer, struct bytes message)
     talker->report.received++;
 }
 
+/* In a cluster the host does this (shard/host_bus.c); here it is the first of
+ * the two. */
+static void send_bus_key(struct endpoint *endpoint, struct peer *peer)
+{
+    uint8_t raw[ENDPOINT_BUS_KEY_BYTES];
+    struct writer out = writer_of(raw, sizeof raw);
+    if (endpoint_bus_key_number(endpoint) == 0 ||
+        endpoint_bus_key_write(endpoint, peer, &out) ||
+        peer_send(peer, LANE_CONTROL, CHANNEL_BUS_KEY, writer_bytes(&out))) {
+        return; /* then there are no digests */
+    }
+}
+
+static void on_bus_key(void *context, struct peer *peer, struct bytes message)
+{
+    struct talker *talker = context;
+    (void)!endpoint_bus_key_take(links_endpoint(talker->node), peer,
+                                 BUS_KEY_NUMBER, message);
+}
+
 static void on_change(void *context, struct peer *peer, enum peer_change change)
 {
     struct talker *talker = context;
-    (void)peer;
+    if (change == PEER_BEGUN && talker->makes_bus_key) {
+        send_bus_key(links_endpoint(talker->node), peer);
+    }
     if (change == PEER_UP) {
         pump_soon(talker);
     }
@@ -150,7 +175,7 @@ static void on_digest(void *context, const char *from, struct bytes digest)
 static void run_report(struct timer *timer)
 {
     struct talker *talker = OWNER_OF(timer, struct talker, report_timer);
-    struct endpoint *endpoint = node_endpoint(talker->node);
+    struct endpoint *endpoint = links_endpoint(talker->node);
     const struct link_stats *stats = peer_stats(talker->peer);
     talker->report.incarnation = endpoint_incarnation(endpoint);
     talker->report.repeated = stats->frames_repeated;
@@ -164,7 +189,7 @@ static void run_report(struct timer *timer)
     }
     enum err err = endpoint_publish(endpoint, bytes_of_text("busy"));
     (void)err; /* a hint; before the first key there is none to give */
-    reactor_timer_set(node_reactor(talker->node), timer,
+    reactor_timer_set(links_reactor(talker->node), timer,
                       REPORT_MS / 2 * NS_PER_MS);
 }
 
@@ -174,28 +199,33 @@ static int be_node(const char *folder, const char *name)
                             .report_timer.fire = run_report};
     char config[512];
     (void)snprintf(config, sizeof config, "%s/%s/cluster.yaml", folder, name);
-    struct node_options options = {.config_path = config,
-                                   .name = name,
-                                   .log_sink = posix_log_sink(STDERR_FILENO),
-                                   .events = {.context = &talker,
-                                              .on_change = on_change,
-                                              .on_undelivered = on_undelivered,
-                                              .on_writable = on_writable,
-                                              .on_digest = on_digest}};
+    struct links_options options = {.config_path = config,
+                                    .name = name,
+                                    .log_sink = posix_log_sink(STDERR_FILENO),
+                                    .events = {.context = &talker,
+                                               .on_change = on_change,
+                                               .on_undelivered = on_undelivered,
+                                               .on_writable = on_writable,
+                                               .on_digest = on_digest}};
     static struct problems problems;
     struct err_detail why = {{0}};
-    enum err err = node_open(&talker.node, &options, &problems, &why);
+    enum err err = links_open(&talker.node, &options, &problems, &why);
     if (err) {
         (void)fprintf(stderr, "demo: %s: %s\n", name, why.text);
         return EXIT_FAILURE;
     }
-    log_set_level(node_log(talker.node), LOG_ERROR);
-    struct endpoint *endpoint = node_endpoint(talker.node);
+    log_set_level(links_log(talker.node), LOG_ERROR);
+    struct endpoint *endpoint = links_endpoint(talker.node);
     const char *other = names[strcmp(name, names[0]) == 0];
     talker.peer = endpoint_peer_find(endpoint, ROLE_NODE, other);
     endpoint_channel_set(endpoint, CHANNEL_DEMO, on_message, &talker);
-    reactor_timer_set(node_reactor(talker.node), &talker.report_timer, 0);
-    err = node_start(talker.node);
+    endpoint_channel_set(endpoint, CHANNEL_BUS_KEY, on_bus_key, &talker);
+    talker.makes_bus_key = strcmp(name, names[0]) == 0;
+    if (talker.makes_bus_key) {
+        endpoint_bus_key_make(endpoint, BUS_KEY_NUMBER);
+    }
+    reactor_timer_set(links_reactor(talker.node), &talker.report_timer, 0);
+    err = links_start(talker.node);
     if (err) {
         (void)fprintf(stderr, "demo: %s: %s\n", name, err_text(err));
     }
@@ -205,11 +235,11 @@ static int be_node(const char *folder, const char *name)
     int signal_number = 0;
     while (!err && sigwait(&ends, &signal_number) != 0) {
     }
-    node_stop(talker.node);
-    reactor_timer_cancel(node_reactor(talker.node), &talker.report_timer);
+    links_stop(talker.node);
+    reactor_timer_cancel(links_reactor(talker.node), &talker.report_timer);
     talker.is_ending = true;
-    (void)reactor_turn(node_reactor(talker.node)); /* a pump may be posted */
-    node_close(&talker.node);
+    (void)reactor_turn(links_reactor(talker.node)); /* a pump may be posted */
+    links_close(&talker.node);
     return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

@@ -82,6 +82,11 @@ void bus_key_set(struct bus *bus, const struct bus_key *key)
                       bus->config.incarnation);
 }
 
+void bus_key_forget_before(struct bus *bus)
+{
+    sodium_memzero(&bus->secrets->key_before, sizeof bus->secrets->key_before);
+}
+
 const struct bus_key *bus_key(const struct bus *bus)
 {
     return &bus->secrets->key;

@@ -71,6 +71,9 @@ void bus_undial(struct bus *bus, const char *url);
  */
 void bus_key_set(struct bus *bus, const struct bus_key *key);
 
+/* The one before the present key opens no more, and is wiped. */
+void bus_key_forget_before(struct bus *bus);
+
 /* The present key; its number is 0 when there is none. */
 const struct bus_key *bus_key(const struct bus *bus);
 

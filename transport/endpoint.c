@@ -1,5 +1,6 @@
 #include "transport/endpoint.h"
 
+#include "base/owner.h"
 #include "base/scope.h"
 #include "base/time_units.h"
 #include "transport/peer.h"
@@ -9,14 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CHECK_PAUSE_MS 10000 /* between looks at certificates and clients */
+#define CHECK_PAUSE_MS 10000   /* between looks at certificates and clients */
+#define BUS_KEY_BEFORE_MS 5000 /* until the others have the new one, too */
 #define VISIT_COUNT_MAX 64
 #define BUS_SENDER_COUNT_MAX 512 /* nodes: their keys are in locked memory */
-#define BUS_KEY_MESSAGE_BYTES (1 + 4 + SEAL_KEY_BYTES)
-
-enum transport_message {
-    TRANSPORT_BUS_KEY = 1, /* number u32, key */
-};
 
 struct channel {
     channel_handler *handle;
@@ -25,7 +22,9 @@ struct channel {
 
 struct known {
     struct peer *peer;
-    char *bus; /* dialled; NULL: not */
+    char *bus;       /* dialled; NULL: not */
+    bool is_added;   /* else it is a visitor, to be forgotten when it is gone */
+    bool is_settled; /* added, and not only to be knocked at: it stays so */
 };
 
 struct endpoint {
@@ -39,8 +38,8 @@ struct endpoint {
     uint32_t pair_next; /* where to look for a free address first */
     struct channel channels[CHANNEL_COUNT];
     uint64_t unhandled_count; /* messages of channels without a handler */
-    bool makes_bus_key;
     struct timer check_timer;
+    struct timer bus_key_timer; /* the end of the key before */
     char pair_bind[SOCKET_URL_BYTES];
     char pair_advertise[SOCKET_URL_BYTES];
 };
@@ -67,8 +66,28 @@ void endpoint_config_defaults(struct endpoint_config *config)
     config->dial_ms_max = 1000;
     config->client_keep_ms = 60000;
     config->peer_count_max = 1024;
+    config->client_count_max = 512;
     config->door_connection_count_max = 1024;
     config->digest_bytes_max = 8 << 10;
+}
+
+/* The visitor, other than `but`, that has been away for longest: the first to
+ * make room. NULL: all of them are here. */
+static struct peer *longest_away(const struct endpoint *endpoint,
+                                 const struct peer *but)
+{
+    uint64_t now_ns = reactor_now_ns(endpoint->config.reactor);
+    uint64_t longest_ns = 0;
+    struct peer *longest = NULL;
+    for (uint32_t i = 0; i < endpoint->peer_count; i++) {
+        const struct known *known = &endpoint->peers[i];
+        uint64_t away_ns = peer_away_ns(known->peer, now_ns);
+        if (!known->is_added && known->peer != but && away_ns > longest_ns) {
+            longest = known->peer;
+            longest_ns = away_ns;
+        }
+    }
+    return longest;
 }
 
 /* ---- addresses of pair listeners ---- */
@@ -96,71 +115,13 @@ static enum err listen_for_peer(void *context,
         }
         return err;
     }
-    log_error(endpoint->config.log, "link.no_address",
-              LOG_TEXT("prefix", addresses->pair_bind),
-              LOG_UNSIGNED("first", addresses->pair_first),
-              LOG_UNSIGNED("count", addresses->pair_count));
+    if (!longest_away(endpoint, NULL)) {
+        log_error(endpoint->config.log, "link.no_address",
+                  LOG_TEXT("prefix", addresses->pair_bind),
+                  LOG_UNSIGNED("first", addresses->pair_first),
+                  LOG_UNSIGNED("count", addresses->pair_count));
+    }
     return ERR_LIMIT;
-}
-
-/* ---- the bus key, until the meta group hands it out ---- */
-
-/* Once in a session for each key; when there is no room, at the next look. */
-static void send_bus_key(struct endpoint *endpoint, struct peer *peer)
-{
-    const struct bus_key *key = bus_key(endpoint->bus);
-    if (!peer_is_up(peer) || peer_role(peer) != ROLE_NODE ||
-        peer_bus_key(peer) == key->number) {
-        return;
-    }
-    uint8_t raw[BUS_KEY_MESSAGE_BYTES];
-    struct writer message = writer_of(raw, sizeof raw);
-    write_u8(&message, TRANSPORT_BUS_KEY);
-    write_u32(&message, key->number);
-    write_bytes(&message, key->bytes, SEAL_KEY_BYTES);
-    enum err err = peer_send(peer, LANE_CONTROL, CHANNEL_TRANSPORT,
-                             writer_bytes(&message));
-    sodium_memzero(raw, sizeof raw);
-    if (!err) {
-        peer_bus_key_set(peer, key->number);
-    }
-}
-
-static void send_bus_keys(struct endpoint *endpoint)
-{
-    for (uint32_t i = 0; endpoint->makes_bus_key && i < endpoint->peer_count;
-         i++) {
-        send_bus_key(endpoint, endpoint->peers[i].peer);
-    }
-}
-
-static void on_transport_message(struct endpoint *endpoint,
-                                 struct peer *peer,
-                                 struct bytes message)
-{
-    struct reader in = reader_of(message);
-    uint8_t kind = read_u8(&in);
-    struct bus_key key = {.number = read_u32(&in)};
-    read_into(&in, key.bytes, SEAL_KEY_BYTES);
-    const char *maker = endpoint->config.bus_key_maker;
-    bool is_from_maker = maker && peer_role(peer) == ROLE_NODE &&
-                         strcmp(peer_name(peer), maker) == 0;
-    if (!in.failed && kind == TRANSPORT_BUS_KEY && key.number != 0 &&
-        is_from_maker && endpoint->bus) {
-        bus_key_set(endpoint->bus, &key);
-    }
-    sodium_memzero(&key, sizeof key);
-}
-
-static void make_bus_key(struct endpoint *endpoint)
-{
-    struct bus_key key = {0};
-    while (key.number == 0) {
-        key.number = (uint32_t)entropy_u64(endpoint->config.entropy);
-    }
-    entropy_fill(endpoint->config.entropy, key.bytes, sizeof key.bytes);
-    bus_key_set(endpoint->bus, &key);
-    sodium_memzero(&key, sizeof key);
 }
 
 /* ---- what peers tell ---- */
@@ -170,14 +131,6 @@ static void on_peer_change(void *context,
                            enum peer_change change)
 {
     struct endpoint *endpoint = context;
-    if (change == PEER_UP && endpoint->makes_bus_key) {
-        send_bus_key(endpoint, peer);
-    }
-    if (change == PEER_CUT && endpoint->makes_bus_key &&
-        peer_role(peer) == ROLE_NODE) {
-        make_bus_key(endpoint); /* the one that it has counts no more */
-        send_bus_keys(endpoint);
-    }
     const struct endpoint_events *events = &endpoint->config.events;
     if (events->on_change) {
         events->on_change(events->context, peer, change);
@@ -193,8 +146,6 @@ static void on_peer_message(void *context,
     const struct channel *to = &endpoint->channels[channel];
     if (to->handle) {
         to->handle(to->context, peer, message);
-    } else if (channel == CHANNEL_TRANSPORT) {
-        on_transport_message(endpoint, peer, message);
     } else {
         endpoint->unhandled_count++;
     }
@@ -213,21 +164,82 @@ static void on_digest(void *context, const char *from, struct bytes digest)
 
 static enum err add_peer(struct endpoint *endpoint,
                          enum role role,
-                         const struct peer_address *address,
+                         const char *name,
                          struct peer **out)
 {
     if (endpoint->peer_count == endpoint->config.peer_count_max) {
         return ERR_FULL;
     }
     struct peer *peer = NULL;
-    enum err err =
-        peer_open(&peer, &endpoint->home, role, address->name, address->door);
+    enum err err = peer_open(&peer, &endpoint->home, role, name);
     if (err) {
         return err;
     }
     endpoint->peers[endpoint->peer_count++] = (struct known){.peer = peer};
     *out = peer;
     return ERR_NONE;
+}
+
+static uint32_t client_count(const struct endpoint *endpoint)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < endpoint->peer_count; i++) {
+        count += peer_role(endpoint->peers[i].peer) != ROLE_NODE;
+    }
+    return count;
+}
+
+static void forget_visitor(struct endpoint *endpoint, struct peer *peer)
+{
+    on_peer_change(endpoint, peer, PEER_GONE);
+    endpoint_peer_remove(endpoint, &peer);
+}
+
+/* Have room, but not by forgetting this one. False: all of them are here. */
+static bool make_room(struct endpoint *endpoint, const struct peer *but)
+{
+    struct peer *longest = longest_away(endpoint, but);
+    if (longest) {
+        forget_visitor(endpoint, longest);
+    }
+    return longest != NULL;
+}
+
+/*
+ * A name belongs to one process of a node; any number of processes may show
+ * one certificate of a client, operator or observer at the same time, and each
+ * is a peer of its own.
+ */
+static struct peer *find_visitor(const struct endpoint *endpoint,
+                                 const struct handshake_remote *remote)
+{
+    const struct certificate *certificate = &remote->certificate;
+    for (uint32_t i = 0; i < endpoint->peer_count; i++) {
+        struct peer *peer = endpoint->peers[i].peer;
+        if (peer_role(peer) == certificate->role &&
+            strcmp(peer_name(peer), certificate->name) == 0 &&
+            (certificate->role == ROLE_NODE ||
+             peer_is_process(peer, remote->incarnation))) {
+            return peer;
+        }
+    }
+    return NULL;
+}
+
+/* ERR_BUSY: no room */
+static enum err add_visitor(struct endpoint *endpoint,
+                            const struct certificate *certificate,
+                            struct peer **out)
+{
+    const struct endpoint_config *config = &endpoint->config;
+    while (endpoint->peer_count == config->peer_count_max ||
+           (certificate->role != ROLE_NODE &&
+            client_count(endpoint) >= config->client_count_max)) {
+        if (!make_room(endpoint, NULL)) {
+            return ERR_BUSY;
+        }
+    }
+    return add_peer(endpoint, certificate->role, certificate->name, out);
 }
 
 static enum err grant(struct endpoint *endpoint, struct door_visit *visit)
@@ -238,16 +250,15 @@ static enum err grant(struct endpoint *endpoint, struct door_visit *visit)
         strcmp(certificate->name, own->name) == 0) {
         return ERR_SUPERSEDED; /* somebody else has our name */
     }
-    struct peer *peer =
-        endpoint_peer_find(endpoint, certificate->role, certificate->name);
-    if (!peer) {
-        struct peer_address address = {.name = certificate->name};
-        enum err err = add_peer(endpoint, certificate->role, &address, &peer);
-        if (err) {
-            return err == ERR_FULL ? ERR_BUSY : err;
-        }
+    struct peer *peer = find_visitor(endpoint, &visit->visitor.remote);
+    enum err err = peer ? ERR_NONE : add_visitor(endpoint, certificate, &peer);
+    if (!err) {
+        err = peer_grant(peer, visit);
     }
-    return peer_grant(peer, visit);
+    while (err == ERR_LIMIT && make_room(endpoint, peer)) {
+        err = peer_grant(peer, visit); /* with the address of the other */
+    }
+    return err;
 }
 
 static void on_visit(void *context, struct door_visit *visit)
@@ -276,12 +287,18 @@ static void check_peers(struct endpoint *endpoint)
         if (!peer_check(peer)) {
             on_peer_change(endpoint, peer, PEER_CUT);
         }
-        if (peer_is_forgotten(peer, now_ns)) {
-            on_peer_change(endpoint, peer, PEER_GONE);
-            endpoint_peer_remove(endpoint, &peer);
+        if (!endpoint->peers[i - 1].is_added &&
+            peer_away_ns(peer, now_ns) >=
+                endpoint->config.client_keep_ms * NS_PER_MS) {
+            forget_visitor(endpoint, peer);
         }
     }
-    send_bus_keys(endpoint);
+}
+
+static void run_bus_key_timer(struct timer *timer)
+{
+    struct endpoint *endpoint = OWNER_OF(timer, struct endpoint, bus_key_timer);
+    bus_key_forget_before(endpoint->bus);
 }
 
 static void set_check_timer(struct endpoint *endpoint)
@@ -292,9 +309,7 @@ static void set_check_timer(struct endpoint *endpoint)
 
 static void run_check_timer(struct timer *timer)
 {
-    struct endpoint *endpoint =
-        (struct endpoint *)((char *)timer -
-                            offsetof(struct endpoint, check_timer));
+    struct endpoint *endpoint = OWNER_OF(timer, struct endpoint, check_timer);
     check_peers(endpoint);
     set_check_timer(endpoint);
 }
@@ -359,11 +374,6 @@ static enum err open_bus(struct endpoint *endpoint, struct err_detail *why)
         explain_address(why, "bus", bus.url, err);
         return err;
     }
-    endpoint->makes_bus_key =
-        config->bus_key_maker && strcmp(config->bus_key_maker, bus.name) == 0;
-    if (endpoint->makes_bus_key) {
-        make_bus_key(endpoint);
-    }
     return ERR_NONE;
 }
 
@@ -427,6 +437,7 @@ enum err endpoint_open(struct endpoint **out,
     copy_addresses(endpoint);
     set_self(endpoint);
     endpoint->check_timer.fire = run_check_timer;
+    endpoint->bus_key_timer.fire = run_bus_key_timer;
     endpoint->peers = calloc(config->peer_count_max, sizeof(struct known));
     if (!endpoint->peers) {
         return ERR_MEMORY;
@@ -470,6 +481,7 @@ void endpoint_close(struct endpoint **endpoint)
     }
     bus_close(&old->bus);
     reactor_timer_cancel(old->config.reactor, &old->check_timer);
+    reactor_timer_cancel(old->config.reactor, &old->bus_key_timer);
     finish_events(&old->config);
     handshake_self_drop(&old->self);
     free(old->peers);
@@ -479,10 +491,10 @@ void endpoint_close(struct endpoint **endpoint)
 
 /* ---- peers ---- */
 
-/* Of the peer that was added last. */
-static enum err dial_bus(struct endpoint *endpoint, const char *url)
+static enum err dial_bus(struct endpoint *endpoint,
+                         struct known *known,
+                         const char *url)
 {
-    struct known *known = &endpoint->peers[endpoint->peer_count - 1];
     char *copy = strdup(url);
     if (!copy) {
         return ERR_MEMORY;
@@ -496,39 +508,75 @@ static enum err dial_bus(struct endpoint *endpoint, const char *url)
     return ERR_NONE;
 }
 
+static struct known *find_known(struct endpoint *endpoint,
+                                enum role role,
+                                const char *name)
+{
+    for (uint32_t i = 0; i < endpoint->peer_count; i++) {
+        const struct peer *peer = endpoint->peers[i].peer;
+        if (peer_role(peer) == role && strcmp(peer_name(peer), name) == 0) {
+            return &endpoint->peers[i];
+        }
+    }
+    return NULL;
+}
+
+/* Between nodes, the smaller name dials, and knocks if nobody wishes
+ * otherwise; others always do both. */
+static bool comes_first(const struct endpoint *endpoint, const char *name)
+{
+    const struct certificate *own = &endpoint->self.identity->certificate;
+    return own->role != ROLE_NODE || strcmp(own->name, name) < 0;
+}
+
+/* Have it reached as `address` says. On an error nothing has changed. */
+static enum err settle(struct endpoint *endpoint,
+                       struct known *known,
+                       const struct peer_address *address)
+{
+    bool is_first = comes_first(endpoint, address->name);
+    if (is_first && endpoint->bus && address->bus && !known->bus) {
+        enum err err = dial_bus(endpoint, known, address->bus);
+        if (err) {
+            return err;
+        }
+    }
+    known->is_added = true;
+    known->is_settled = !address->knocks;
+    peer_reach(known->peer, is_first || address->knocks ? address->door : NULL);
+    return ERR_NONE;
+}
+
 enum err endpoint_peer_add(struct endpoint *endpoint,
                            const struct peer_address *address,
                            struct peer **out)
 {
     const char *own = endpoint->self.identity->certificate.name;
-    int order = strcmp(own, address->name);
-    if (order == 0 || !certificate_name_is_valid(address->name) ||
+    if (strcmp(own, address->name) == 0 ||
+        !certificate_name_is_valid(address->name) ||
         strlen(address->door) >= SOCKET_URL_BYTES) {
         return ERR_INVALID;
     }
-    if (endpoint_peer_find(endpoint, ROLE_NODE, address->name)) {
+    struct known *known = find_known(endpoint, ROLE_NODE, address->name);
+    if (known && known->is_settled) {
         return ERR_EXISTS;
     }
-    /* Between nodes, the smaller name knocks; others always do. */
-    bool knocks =
-        order < 0 || endpoint->self.identity->certificate.role != ROLE_NODE;
-    struct peer_address reach = {.name = address->name,
-                                 .door = knocks ? address->door : NULL};
-    struct peer *peer = NULL;
-    enum err err = add_peer(endpoint, ROLE_NODE, &reach, &peer);
+    struct peer *added = NULL;
+    enum err err = ERR_NONE;
+    if (!known) {
+        err = add_peer(endpoint, ROLE_NODE, address->name, &added);
+        if (err) {
+            return err;
+        }
+        known = &endpoint->peers[endpoint->peer_count - 1];
+    }
+    err = settle(endpoint, known, address);
     if (err) {
+        endpoint_peer_remove(endpoint, &added);
         return err;
     }
-    if (knocks && endpoint->bus && address->bus) {
-        err = dial_bus(endpoint, address->bus);
-    }
-    if (err) {
-        endpoint_peer_remove(endpoint, &peer);
-        return err;
-    }
-    peer_start(peer);
     if (out) {
-        *out = peer;
+        *out = known->peer;
     }
     return ERR_NONE;
 }
@@ -554,13 +602,8 @@ struct peer *endpoint_peer_find(struct endpoint *endpoint,
                                 enum role role,
                                 const char *name)
 {
-    for (uint32_t i = 0; i < endpoint->peer_count; i++) {
-        struct peer *peer = endpoint->peers[i].peer;
-        if (peer_role(peer) == role && strcmp(peer_name(peer), name) == 0) {
-            return peer;
-        }
-    }
-    return NULL;
+    const struct known *known = find_known(endpoint, role, name);
+    return known ? known->peer : NULL;
 }
 
 void endpoint_peer_each(struct endpoint *endpoint,
@@ -577,12 +620,17 @@ void endpoint_channel_set(struct endpoint *endpoint,
                           channel_handler *handler,
                           void *context)
 {
-    assert(channel != CHANNEL_TRANSPORT && channel < CHANNEL_COUNT);
+    assert(channel < CHANNEL_COUNT);
     endpoint->channels[channel] =
         (struct channel){.handle = handler, .context = context};
 }
 
 /* ---- renewal ---- */
+
+struct trust *endpoint_trust(const struct endpoint *endpoint)
+{
+    return endpoint->self.trust;
+}
 
 /* Pass to the door what changed; on failure nothing has. */
 static enum err use_self(struct endpoint *endpoint,
@@ -648,9 +696,49 @@ enum err endpoint_publish(struct endpoint *endpoint, struct bytes digest)
 
 void endpoint_bus_key_set(struct endpoint *endpoint, const struct bus_key *key)
 {
-    if (endpoint->bus) {
+    if (endpoint->bus && key->number != bus_key(endpoint->bus)->number) {
         bus_key_set(endpoint->bus, key);
+        reactor_timer_set(endpoint->config.reactor, &endpoint->bus_key_timer,
+                          BUS_KEY_BEFORE_MS * NS_PER_MS);
     }
+}
+
+void endpoint_bus_key_make(struct endpoint *endpoint, uint32_t number)
+{
+    struct bus_key key = {.number = number};
+    entropy_fill(endpoint->config.entropy, key.bytes, sizeof key.bytes);
+    endpoint_bus_key_set(endpoint, &key);
+    sodium_memzero(&key, sizeof key);
+}
+
+uint32_t endpoint_bus_key_number(const struct endpoint *endpoint)
+{
+    return endpoint->bus ? bus_key(endpoint->bus)->number : 0;
+}
+
+enum err endpoint_bus_key_write(const struct endpoint *endpoint,
+                                struct peer *peer,
+                                struct writer *out)
+{
+    if (endpoint_bus_key_number(endpoint) == 0) {
+        return ERR_UNREACHABLE;
+    }
+    return peer_wrap(
+        peer, bytes_of(bus_key(endpoint->bus)->bytes, SEAL_KEY_BYTES), out);
+}
+
+enum err endpoint_bus_key_take(struct endpoint *endpoint,
+                               const struct peer *peer,
+                               uint32_t number,
+                               struct bytes wrapped)
+{
+    struct bus_key key = {.number = number};
+    enum err err = peer_unwrap(peer, wrapped, key.bytes, sizeof key.bytes);
+    if (!err) {
+        endpoint_bus_key_set(endpoint, &key);
+    }
+    sodium_memzero(&key, sizeof key);
+    return err;
 }
 
 const struct bus_stats *endpoint_bus_stats(const struct endpoint *endpoint)

@@ -30,8 +30,6 @@
 struct endpoint;
 struct peer;
 
-#define CHANNEL_TRANSPORT 0 /* the endpoint's own; others are free */
-
 /* What happens to a peer. */
 enum peer_change {
     PEER_UP,     /* heard on a connection */
@@ -40,8 +38,16 @@ enum peer_change {
     PEER_BEGUN,  /* a session with a process not seen before */
     PEER_CUT,    /* its certificate was revoked or has expired: the session
                     has ended; it may come back with a better one */
-    PEER_GONE,   /* a client that stayed away is forgotten: do not use it any
+    PEER_GONE,   /* a visitor that stayed away is forgotten: do not use it any
                     more */
+};
+
+/* Why a knock came to nothing. */
+struct peer_refusal {
+    enum err err;
+    bool is_by_peer;  /* the peer says so, of us: a hint, since everybody in
+                         between could say it; else we found out */
+    const char *text; /* more about it, or "" */
 };
 
 /* For the layer above. May call peer_send(); not endpoint_peer_remove() nor
@@ -60,6 +66,10 @@ struct endpoint_events {
                            bool may_have_arrived);
     /* After ERR_FULL there is room again. */
     void (*on_writable)(void *context, struct peer *peer);
+    /* A knock of ours has come to nothing; we go on knocking. */
+    void (*on_refused)(void *context,
+                       struct peer *peer,
+                       const struct peer_refusal *refusal);
     /* A digest from the bus, borrowed. `from` is a node's name. */
     void (*on_digest)(void *context, const char *from, struct bytes digest);
 };
@@ -101,12 +111,13 @@ struct endpoint_config {
     uint32_t silence_ms;   /* a peer that says nothing so long is cut off */
     uint32_t dial_ms_min;  /* pause between attempts */
     uint32_t dial_ms_max;
-    uint32_t client_keep_ms; /* a client that is away so long is forgotten */
-    uint32_t peer_count_max;
+    uint32_t client_keep_ms;   /* a visitor (a client, or a node that nobody has
+                                  added) that is away so long is forgotten */
+    uint32_t peer_count_max;   /* when there are more, visitors that are away
+                                  are forgotten sooner */
+    uint32_t client_count_max; /* of them, processes of other roles than node */
     uint32_t door_connection_count_max;
     uint32_t digest_bytes_max; /* on the bus */
-    /* The node that makes the bus key and sends it to all; NULL: nobody. */
-    const char *bus_key_maker;
 };
 
 /* Sensible values for everything that is a number. */
@@ -140,13 +151,22 @@ struct peer_address {
     const char *name;
     const char *door; /* as we reach it */
     const char *bus;  /* NULL: none */
+    bool knocks;      /* it is we who knock, whatever the names: we join, and
+                         it may not know us yet */
 };
 
 /*
  * Know a node, and link with it: the one with the smaller name knocks and
  * dials, the other waits for that.
  *
- * ERR_EXISTS   it is known
+ * A node that is known only because it has knocked at our door, or that was
+ * added with `knocks`, may be added once more: `*out` is the same peer, its
+ * session stays, and from its next connection on the ordinary rule (or
+ * `knocks`) holds. Until both sides have done so nobody waits in vain: who is
+ * to wait by the rule lets the other in although it knocks itself, and who is
+ * to knock lets the other in while it does not get through itself.
+ *
+ * ERR_EXISTS   it was added already, without `knocks`
  * ERR_FULL     peer_count_max
  * ERR_INVALID  its name is ours, or an address
  * ERR_MEMORY
@@ -159,7 +179,8 @@ FALLIBLE endpoint_peer_add(struct endpoint *endpoint,
  * forget it. */
 void endpoint_peer_remove(struct endpoint *endpoint, struct peer **peer);
 
-/* NULL when unknown. */
+/* NULL when unknown. Of other roles than node several processes may have one
+ * name: any of them. */
 struct peer *endpoint_peer_find(struct endpoint *endpoint,
                                 enum role role,
                                 const char *name);
@@ -179,6 +200,9 @@ FALLIBLE endpoint_trust_set(struct endpoint *endpoint,
                             struct trust *trust,
                             struct err_detail *why);
 
+/* In use; borrowed until it is replaced. */
+struct trust *endpoint_trust(const struct endpoint *endpoint);
+
 /* Use another certificate and key, of the same name, from now on. The links
  * stay; peers learn of it soon. ERR_INVALID: another name. ERR_MEMORY */
 FALLIBLE endpoint_identity_set(struct endpoint *endpoint,
@@ -195,10 +219,35 @@ FALLIBLE endpoint_identity_set(struct endpoint *endpoint,
 FALLIBLE endpoint_publish(struct endpoint *endpoint, struct bytes digest);
 
 /*
- * Have the bus sealed with this key from now on; the one before still opens.
- * For whoever hands out keys; without bus_key_maker that is the caller.
+ * Have the bus sealed with this key from now on; the one before still opens
+ * for five seconds. Nothing happens when its number is the present one's, or
+ * without a bus.
  */
 void endpoint_bus_key_set(struct endpoint *endpoint, const struct bus_key *key);
+
+/* The same with a fresh key, for whoever hands them out (shard/host_bus.c).
+ * `number` is not 0. */
+void endpoint_bus_key_make(struct endpoint *endpoint, uint32_t number);
+
+/* The present key's; 0: none, or no bus. */
+uint32_t endpoint_bus_key_number(const struct endpoint *endpoint);
+
+/*
+ * The present key for a peer, to be put into a message: sealed so that only
+ * that process can open it, in this session (see link_wrap()).
+ * ENDPOINT_BUS_KEY_BYTES. ERR_UNREACHABLE: no key, or no session
+ */
+#define ENDPOINT_BUS_KEY_BYTES (SEAL_KEY_BYTES + LINK_WRAP_BYTES)
+FALLIBLE endpoint_bus_key_write(const struct endpoint *endpoint,
+                                struct peer *peer,
+                                struct writer *out);
+
+/* Use the key that the peer has sent. Whether it may is the caller's matter.
+ * `number` is not 0. ERR_FORGED */
+FALLIBLE endpoint_bus_key_take(struct endpoint *endpoint,
+                               const struct peer *peer,
+                               uint32_t number,
+                               struct bytes wrapped);
 
 /* NULL without a bus or door. */
 const struct bus_stats *endpoint_bus_stats(const struct endpoint *endpoint);
@@ -231,7 +280,7 @@ size_t peer_held_bytes(const struct peer *peer);
 
 /*
  * Take a message for the peer, copying it; it leaves at the end of the turn.
- * See link_send(). A `channel` of CHANNEL_TRANSPORT is not for callers.
+ * See link_send().
  */
 FALLIBLE peer_send(struct peer *peer,
                    enum lane lane,

@@ -144,6 +144,7 @@ static enum err read_refusal(struct knock *knock, struct reader *in)
         return ERR_MALFORMED;
     }
     knock->remote.versions = versions;
+    knock->is_refused = true;
     return refusals[code];
 }
 

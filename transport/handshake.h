@@ -79,6 +79,7 @@ struct handshake_remote {
 struct knock {
     struct noise noise;
     uint8_t version;
+    bool is_refused;                /* by the door, and not by us */
     struct handshake_remote remote; /* after knock_prove() */
 };
 

@@ -28,6 +28,8 @@ struct link_keys {
                                      of it may have to be sent again */
         struct seal_key receive;
     } lanes[LANE_COUNT];
+    struct seal_key wrap_send;
+    struct seal_key wrap_receive;
 };
 
 /* When a lane's own key was made, and what was sealed since. */
@@ -51,6 +53,7 @@ struct link {
     struct link_keys *keys;
     struct key_age ages[LANE_COUNT];
     uint32_t renewals_unseen;      /* of lanes whose frames may be lost */
+    uint64_t wrap_count;           /* secrets wrapped: the next one's nonce */
     struct outbox out[LANE_COUNT]; /* LANE_SIGNAL's holds only the numbers */
     struct inbox in[LANE_COUNT];
 
@@ -208,6 +211,13 @@ static struct seal_key derive_lane_key(const uint8_t *root, enum lane lane)
     return key;
 }
 
+static struct seal_key derive_wrap_key(const uint8_t *root)
+{
+    struct seal_key key = {{0}};
+    seal_key_derive(&key, root, bytes_of_text("troupe wrap"));
+    return key;
+}
+
 enum err link_begin(struct link *link,
                     const struct link_session *session,
                     uint64_t now_ns)
@@ -225,9 +235,12 @@ enum err link_begin(struct link *link,
             derive_lane_key(session->receive_root, lane);
         link->ages[lane] = (struct key_age){.since_ns = now_ns};
     }
+    keys->wrap_send = derive_wrap_key(session->send_root);
+    keys->wrap_receive = derive_wrap_key(session->receive_root);
     link->keys = keys;
     link->session = session->id;
     link->renewals_unseen = 0;
+    link->wrap_count = 0;
     link->version = session->version;
     link->stats.session_count++;
     return ERR_NONE;
@@ -812,6 +825,46 @@ size_t link_held_bytes(const struct link *link)
 const struct link_stats *link_stats(const struct link *link)
 {
     return &link->stats;
+}
+
+/* ---- secrets ---- */
+
+enum err link_wrap(struct link *link, struct bytes secret, struct writer *out)
+{
+    uint8_t sealed[LINK_SECRET_BYTES_MAX + SEAL_TAG_BYTES];
+    assert(secret.length <= LINK_SECRET_BYTES_MAX);
+    if (!link->session) {
+        return ERR_UNREACHABLE;
+    }
+    struct seal_box box = {.key = &link->keys->wrap_send,
+                           .nonce = link->wrap_count++};
+    seal_close(sealed, &box, secret);
+    write_u64(out, box.nonce);
+    write_bytes(out, sealed, secret.length + SEAL_TAG_BYTES);
+    return ERR_NONE;
+}
+
+enum err link_unwrap(const struct link *link,
+                     struct bytes wrapped,
+                     uint8_t *out,
+                     size_t out_bytes)
+{
+    uint8_t sealed[LINK_SECRET_BYTES_MAX + SEAL_TAG_BYTES];
+    struct reader in = reader_of(wrapped);
+    uint64_t nonce = read_u64(&in);
+    assert(out_bytes <= LINK_SECRET_BYTES_MAX);
+    if (in.failed || nonce == UINT64_MAX || !link->session ||
+        reader_left(&in) != out_bytes + SEAL_TAG_BYTES) {
+        return ERR_FORGED;
+    }
+    read_into(&in, sealed, out_bytes + SEAL_TAG_BYTES);
+    struct seal_box box = {.key = &link->keys->wrap_receive, .nonce = nonce};
+    enum err err = seal_open(sealed, out_bytes + SEAL_TAG_BYTES, &box);
+    if (!err) {
+        memcpy(out, sealed, out_bytes);
+    }
+    sodium_memzero(sealed, sizeof sealed);
+    return err;
 }
 
 bool link_session_opens(const struct link_session *session, struct bytes frame)

@@ -178,6 +178,23 @@ size_t link_held_bytes(const struct link *link);
 const struct link_stats *link_stats(const struct link *link);
 
 /*
+ * Seal a small secret for the peer once more, with a key of the session that
+ * seals nothing else: so no buffer on its way, here or there, holds it in the
+ * clear, and whoever passes it on in a message need not wipe it. Writes
+ * secret.length + LINK_WRAP_BYTES. ERR_UNREACHABLE: no session yet
+ */
+#define LINK_SECRET_BYTES_MAX 64
+#define LINK_WRAP_BYTES (8 + SEAL_TAG_BYTES) /* what wrapping adds */
+FALLIBLE link_wrap(struct link *link, struct bytes secret, struct writer *out);
+
+/* Open what the peer has wrapped in this session. ERR_FORGED: it has not, or
+ * it is not `out_bytes` long */
+FALLIBLE link_unwrap(const struct link *link,
+                     struct bytes wrapped,
+                     uint8_t *out,
+                     size_t out_bytes);
+
+/*
  * Whether `frame` opens with the session's receiving keys, as its first
  * frame: proof that the peer has them. Copies at most SIGNAL_BYTES_MAX.
  */

@@ -24,7 +24,8 @@ struct peer {
     const struct peer_home *home;
     enum role role;
     char name[CERTIFICATE_NAME_BYTES];
-    char door[SOCKET_URL_BYTES]; /* "": it knocks at ours */
+    char door[SOCKET_URL_BYTES]; /* "": never known */
+    bool is_knocker;             /* we knock; else we wait for the peer */
     void *context;
 
     /* Who it is, since the first session. */
@@ -35,11 +36,11 @@ struct peer {
     struct link *link;
     struct socket *pair;
     char pair_url[SOCKET_URL_BYTES]; /* that we dial, or are dialled at */
+    bool is_dialling;                /* the pair; else it listens */
     uint32_t pipe;                   /* 0: none */
     uint64_t pipe_up_ns;
-    uint32_t bus_key; /* number */
-    bool is_met;      /* listening side: the link knows of the connection */
-    bool is_told_up;  /* PEER_UP was told, and PEER_DOWN not yet */
+    bool is_met;     /* listening side: the link knows of the connection */
+    bool is_told_up; /* PEER_UP was told, and PEER_DOWN not yet */
     struct handshake_remote pending_remote;
     struct link_session *pending; /* guarded; NULL: none */
 
@@ -155,7 +156,7 @@ static void undelivered(void *context,
 {
     struct peer *peer = context;
     const struct endpoint_events *events = &config_of(peer)->events;
-    if (events->on_undelivered && channel != CHANNEL_TRANSPORT) {
+    if (events->on_undelivered) {
         events->on_undelivered(events->context, peer, channel, message,
                                may_have_arrived);
     }
@@ -194,7 +195,6 @@ static enum err begin_session(struct peer *peer,
     }
     peer->remote = *remote;
     peer->is_known = true;
-    peer->bus_key = 0;
     log_info(config_of(peer)->log, "link.begun", LOG_TEXT("peer", peer->name),
              LOG_TEXT("role", role_text(peer->role)),
              LOG_UNSIGNED("incarnation", remote->incarnation),
@@ -221,7 +221,7 @@ static void on_pipe_up(void *context, uint32_t pipe)
     peer->is_met = false;
     peer->pipe_up_ns = now_of(peer);
     /* The side that listens waits for a frame: it tells which session. */
-    if (peer_is_knocker(peer) && link_session_id(peer->link) != 0) {
+    if (peer->is_dialling && link_session_id(peer->link) != 0) {
         link_on_up(peer->link, now_of(peer));
     }
     set_link_timer(peer);
@@ -242,7 +242,7 @@ static void on_pipe_down(void *context, uint32_t pipe)
                  LOG_UNSIGNED("held_bytes", link_held_bytes(peer->link)));
         tell(peer, PEER_DOWN);
     }
-    if (peer_is_knocker(peer) && peer->knock_state == KNOCK_IDLE) {
+    if (peer->is_knocker && peer->knock_state == KNOCK_IDLE) {
         /* Let NNG dial again first. */
         knock_later(peer, config_of(peer)->dial_ms_min);
     }
@@ -308,7 +308,7 @@ static void on_pipe_message(void *context, uint32_t pipe, struct packet *packet)
     }
     bool was_proven = link_is_proven(peer->link);
     enum err err = ERR_NONE;
-    if (!was_proven && !peer_is_knocker(peer)) {
+    if (!was_proven && !peer->is_dialling) {
         err = meet(peer, bytes_of(packet->data, packet->length));
     }
     if (!err) {
@@ -400,6 +400,28 @@ static void knock_again(struct peer *peer)
                 backoff_next_ms(&peer->backoff, config_of(peer)->entropy));
 }
 
+/* Who has dialled shows its certificate, also when it will not knock for the
+ * next connection. */
+static bool may_knock(const struct peer *peer)
+{
+    return peer->is_knocker || (peer->is_dialling && peer->pipe != 0);
+}
+
+static void tell_refused(struct peer *peer,
+                         enum err err,
+                         const struct err_detail *why)
+{
+    const struct endpoint_events *events = &config_of(peer)->events;
+    struct peer_refusal refusal = {
+        .err = err,
+        .is_by_peer = peer->knock && peer->knock->is_refused,
+        .text = why ? why->text : "",
+    };
+    if (events->on_refused) {
+        events->on_refused(events->context, peer, &refusal);
+    }
+}
+
 static void fail_knock(struct peer *peer,
                        enum err err,
                        const struct err_detail *why)
@@ -415,6 +437,7 @@ static void fail_knock(struct peer *peer,
                  LOG_TEXT("peer", peer->name), LOG_TEXT("door", peer->door),
                  LOG_ERR(err), LOG_TEXT("why", why ? why->text : ""));
     }
+    tell_refused(peer, err, why);
     end_knock(peer);
     knock_again(peer);
 }
@@ -500,12 +523,13 @@ static void refresh_later(struct peer *peer)
 
 static enum err dial_pair(struct peer *peer, const char *url)
 {
-    if (peer->pair && strcmp(peer->pair_url, url) == 0) {
+    if (peer->pair && peer->is_dialling && strcmp(peer->pair_url, url) == 0) {
         return ERR_NONE; /* NNG keeps dialling */
     }
     if (peer->pair) {
         close_pair(peer);
     }
+    peer->is_dialling = true;
     enum err err = open_pair(peer);
     if (!err) {
         err = config_of(peer)->network->dial(peer->pair, url);
@@ -535,6 +559,7 @@ static enum err take_grant(struct peer *peer, const struct knock_grant *grant)
             return err;
         }
     }
+    forget_pending(peer); /* that we have granted meanwhile */
     return dial_pair(peer, grant->url);
 }
 
@@ -618,7 +643,7 @@ static void run_knock_timer(struct timer *timer)
     struct peer *peer = OWNER_OF(timer, struct peer, knock_timer);
     if (peer->knock_state != KNOCK_IDLE) {
         fail_knock(peer, ERR_TIMEOUT, NULL);
-    } else {
+    } else if (may_knock(peer)) {
         start_knock(peer);
     }
 }
@@ -632,7 +657,8 @@ static void run_refresh_timer(struct timer *timer)
 
 void peer_refresh(struct peer *peer)
 {
-    if (peer_is_knocker(peer) && peer->knock_state == KNOCK_IDLE) {
+    bool dials = peer->is_dialling || !peer->pair;
+    if (dials && may_knock(peer) && peer->knock_state == KNOCK_IDLE) {
         peer->knock_version = peer->home->self->versions.max;
         knock_later(peer, 0);
     }
@@ -649,18 +675,22 @@ static bool is_superseded(const struct peer *peer,
     if (visitor->certificate.serial != peer->remote.certificate.serial) {
         return is_older(peer, visitor);
     }
-    /* Two processes with one certificate. The one that began later is right,
-     * unless the other has fallen silent: clocks may be wrong. */
+    /* Two processes with one certificate: the one that lives stays. Another
+     * one began anew, and then the first is silent or soon will be; or it is a
+     * second node under this name, which must do no harm. */
     return visitor->incarnation != peer->remote.incarnation &&
-           link_is_proven(peer->link) &&
-           visitor->started_ms < peer->remote.started_ms;
+           link_is_proven(peer->link);
 }
 
 static enum err ensure_listening(struct peer *peer)
 {
-    if (peer->pair) {
+    if (peer->pair && !peer->is_dialling) {
         return ERR_NONE;
     }
+    if (peer->pair) {
+        close_pair(peer);
+    }
+    peer->is_dialling = false;
     enum err err = open_pair(peer);
     if (!err) {
         err =
@@ -708,19 +738,19 @@ static bool is_pending(const struct peer *peer,
            visitor->incarnation == peer->pending_remote.incarnation;
 }
 
-enum err peer_grant(struct peer *peer, struct door_visit *visit)
+/* We knock, too, and it is for the peer to give in. */
+static bool insists(const struct peer *peer)
+{
+    const char *own = peer->home->self->identity->certificate.name;
+    return peer->is_knocker && strcmp(own, peer->name) < 0 &&
+           (peer->knock_state == KNOCK_PROOF ||
+            (peer->is_dialling && link_is_proven(peer->link)));
+}
+
+/* Fill in the session: the one that the visitor has, or a new one. */
+static enum err grant_session(struct peer *peer, struct door_visit *visit)
 {
     const struct handshake_remote *remote = &visit->visitor.remote;
-    if (peer_is_knocker(peer)) {
-        return ERR_DENIED;
-    }
-    if (is_superseded(peer, remote)) {
-        return ERR_SUPERSEDED;
-    }
-    enum err err = ensure_listening(peer);
-    if (err) {
-        return err;
-    }
     if (is_resumable(peer, remote, visit->visitor.resume)) {
         visit->is_resumed = true;
         visit->session = link_session_id(peer->link);
@@ -733,8 +763,33 @@ enum err peer_grant(struct peer *peer, struct door_visit *visit)
         visit->session = peer->pending->id;
         peer->pending_remote = *remote;
     } else {
-        err = grant_new(peer, visit);
+        return grant_new(peer, visit);
     }
+    return ERR_NONE;
+}
+
+enum err peer_grant(struct peer *peer, struct door_visit *visit)
+{
+    if (insists(peer)) {
+        return ERR_BUSY;
+    }
+    if (is_superseded(peer, &visit->visitor.remote)) {
+        return ERR_SUPERSEDED;
+    }
+    enum err err = ensure_listening(peer);
+    if (err) {
+        return err;
+    }
+    if (peer->knock_state != KNOCK_IDLE) {
+        end_knock(peer);
+    }
+    if (peer->is_knocker && !link_is_proven(peer->link)) {
+        knock_later(peer, config_of(peer)->handshake_ms +
+                              (uint64_t)config_of(peer)->proof_ms);
+    } else {
+        cancel_timer(peer, &peer->knock_timer);
+    }
+    err = grant_session(peer, visit);
     memcpy(visit->url, peer->pair_url, sizeof visit->url);
     return err;
 }
@@ -754,11 +809,9 @@ static struct link_port port_of(struct peer *peer)
 enum err peer_open(struct peer **out,
                    const struct peer_home *home,
                    enum role role,
-                   const char *name,
-                   const char *door)
+                   const char *name)
 {
     assert(strlen(name) < CERTIFICATE_NAME_BYTES);
-    assert(!door || strlen(door) < SOCKET_URL_BYTES);
     struct peer *peer = calloc(1, sizeof *peer);
     if (!peer) {
         return ERR_MEMORY;
@@ -766,9 +819,6 @@ enum err peer_open(struct peer **out,
     peer->home = home;
     peer->role = role;
     memcpy(peer->name, name, strlen(name));
-    if (door) {
-        memcpy(peer->door, door, strlen(door));
-    }
     peer->knock_version = home->self->versions.max;
     peer->link_timer.fire = run_link_timer;
     peer->knock_timer.fire = run_knock_timer;
@@ -810,16 +860,20 @@ void peer_close(struct peer **peer)
     *peer = NULL;
 }
 
-void peer_start(struct peer *peer)
+void peer_reach(struct peer *peer, const char *door)
 {
-    if (peer_is_knocker(peer)) {
+    assert(!door || strlen(door) < SOCKET_URL_BYTES);
+    peer->is_knocker = door != NULL;
+    if (door) {
+        memcpy(peer->door, door, strlen(door) + 1);
+    }
+    if (!may_knock(peer)) {
+        end_knock(peer);
+        cancel_timer(peer, &peer->knock_timer);
+    } else if (peer->knock_state == KNOCK_IDLE && !link_is_proven(peer->link) &&
+               !peer->knock_timer.is_set) {
         knock_later(peer, 0);
     }
-}
-
-bool peer_is_knocker(const struct peer *peer)
-{
-    return peer->door[0] != '\0';
 }
 
 static enum err check_again(const struct peer *peer,
@@ -855,27 +909,36 @@ bool peer_check(struct peer *peer)
     forget_pending(peer);
     close_pair(peer);
     link_end(peer->link);
-    if (peer_is_knocker(peer)) {
+    if (peer->is_knocker) {
         knock_again(peer);
     }
     return false;
 }
 
-uint32_t peer_bus_key(const struct peer *peer)
+enum err peer_wrap(struct peer *peer, struct bytes secret, struct writer *out)
 {
-    return peer->bus_key;
+    return link_wrap(peer->link, secret, out);
 }
 
-void peer_bus_key_set(struct peer *peer, uint32_t number)
+enum err peer_unwrap(const struct peer *peer,
+                     struct bytes wrapped,
+                     uint8_t *out,
+                     size_t out_bytes)
 {
-    peer->bus_key = number;
+    return link_unwrap(peer->link, wrapped, out, out_bytes);
 }
 
-bool peer_is_forgotten(const struct peer *peer, uint64_t now_ns)
+bool peer_is_process(const struct peer *peer, uint64_t incarnation)
 {
-    return peer->role != ROLE_NODE && !peer_is_knocker(peer) &&
-           peer->pipe == 0 &&
-           now_ns - peer->down_ns >= ms_to_ns(config_of(peer)->client_keep_ms);
+    if (peer->pending) {
+        return peer->pending_remote.incarnation == incarnation;
+    }
+    return !peer->is_known || peer->remote.incarnation == incarnation;
+}
+
+uint64_t peer_away_ns(const struct peer *peer, uint64_t now_ns)
+{
+    return peer->is_knocker || peer->pipe != 0 ? 0 : now_ns - peer->down_ns;
 }
 
 /* ---- for the layers above ---- */

@@ -45,13 +45,14 @@ OUTSIDE = {
     'threads': {
         # pthread_self and pthread_equal only look: debug builds assert the
         # owner of an object with them.
-        'pthread_(?!self\\b|equal\\b)\\w+|thrd_\\w+|mtx_\\w+|cnd_\\w+'
+        'pthread_(?!(?:self|equal|sigmask)\\b)\\w+|thrd_\\w+|mtx_\\w+|cnd_\\w+'
         '|tss_\\w+|call_once|sem_\\w+|fork|vfork|clone|posix_spawnp?'
-        '|exec[lv]p?e?|kill|wait|waitpid|waitid|eventfd|prctl|syscall':
+        '|exec[lv]p?e?|wait|waitpid|waitid|eventfd|prctl|syscall':
             'struct reactor; threads belong to base/posix',
     },
     'signals': {
-        'signal|sigaction|sigprocmask|sigwait|sigtimedwait|signalfd|raise':
+        'signal|sigaction|sigprocmask|pthread_sigmask|sigwait|sigtimedwait'
+        '|signalfd|raise|kill':
             'are for programs',
     },
     'files': {
@@ -96,11 +97,12 @@ ALLOWED = (
     (re.compile(r'^base/posix/'), ALL),
     (re.compile(r'^transport/nng_\w+\.[ch]$'), ALL - {'stdio', 'exit'}),
     (re.compile(r'^store/(?:posix_disk|rocks_\w+)\.[ch]$'), {'files'}),
+    (re.compile(r'^gateway/listener\.[ch]$'), {'sockets', 'files'}),
     # Programs.
     (re.compile(r'^(?:admin/|node/main\.c$)'),
      {'stdio', 'exit', 'environment', 'signals'}),
     # Where the real implementations are joined with the pure code.
-    (re.compile(r'^node/node\.c$'), {'sockets'}),
+    (re.compile(r'^(?:client/client|node/links)\.c$'), {'sockets'}),
     (re.compile(r'^(?:tests|bench|examples)/'), ALL),
     # All else is pure.
     (re.compile(r''), set()),

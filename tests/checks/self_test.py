@@ -33,15 +33,15 @@ PLANTED = {
 ''',
         'transport/link.c': '#include <nng/nng.h>\n'
                             '#include "config/config.h"\n',
-        'shard/ring.h': '',
+        'shard/key.h': '',
         'shard/steal.h': '',
         'admin/main.c': '''#include "base/posix/posix_clock.h"
-#include "shard/ring.h"
+#include "shard/key.h"
 #include "shard/steal.h" // FAULT
 #include <zmq.h> // FAULT
 ''',
         'include/troupe/actor.h': '#include "base/ring.h" // FAULT\n',
-        'cluster/raft.c': '#include "shard/ring.h" // FAULT\n',
+        'cluster/raft.c': '#include "shard/key.h" // FAULT\n',
         'tests/base/ring_test.c': '''#include "base/posix/posix_clock.h"
 #include <cmocka.h>
 #include <troupe/actor.h> // FAULT
@@ -69,6 +69,7 @@ static void send(int x)
     exit(1); // FAULT
     usleep(1); // FAULT
     signal(SIGPIPE, SIG_IGN); // FAULT
+    kill(1, SIGTERM); // FAULT
     randombytes_buf(to, 1); // FAULT
     crypto_sign_keypair(p, s); // FAULT
     crypto_sign_seed_keypair(p, s, seed);
@@ -87,7 +88,7 @@ static void send(int x)
         'transport/nng_network.c': 'nng_send(s, b, n, 0);\n'
                                    'exit(1); // FAULT\n',
         'transport/link.c': 'nng_send(s, b, n, 0); // FAULT\n',
-        'admin/main.c': 'printf("x"); signal(1, run); exit(1);\n'
+        'admin/main.c': 'printf("x"); signal(1, run); kill(2, 1); exit(1);\n'
                         'socket(1, 2, 3); // FAULT\n',
         'tests/base/x_test.c': 'fork(); strtok(a, b); // FAULT\n',
     },

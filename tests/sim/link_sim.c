@@ -338,7 +338,6 @@ static struct endpoint_config node_config(struct sim *sim, struct node *node)
                    .on_change = on_change,
                    .on_undelivered = on_undelivered,
                    .on_digest = on_digest},
-        .bus_key_maker = sim->nodes[0].name,
     };
     endpoint_config_defaults(&config);
     /* Small, so that every limit is met. */
@@ -379,6 +378,8 @@ static void switch_on(struct sim *sim, struct node *node)
     struct endpoint_config config = node_config(sim, node);
     err = endpoint_open(&node->endpoint, &config, NULL);
     assert(!err);
+    struct bus_key key = {.number = 1}; /* as if somebody had handed it out */
+    endpoint_bus_key_set(node->endpoint, &key);
     endpoint_channel_set(node->endpoint, 1, on_message, node);
     for (uint32_t i = 0; i < sim->node_count; i++) {
         struct node *other = &sim->nodes[i];

@@ -8,10 +8,9 @@
 #define NS_PER_US 1000u
 #define NS_PER_MS 1000000u
 #define WALL_START_MS 1750000000000
-#define CONNECT_TIMEOUT_NS (400 * (uint64_t)NS_PER_MS)
 #define IN_TRANSIT_MAX 24    /* packets of a direction before sending waits */
 #define BUS_IN_TRANSIT_MAX 8 /* then the bus drops */
-#define DIAL_COUNT_MAX WORLD_MACHINE_COUNT_MAX /* by one BUS */
+#define SOCKET_BUCKETS 4096
 
 /* ---- what happens when ---- */
 
@@ -52,16 +51,20 @@ struct dialled {
 };
 
 struct socket {
-    struct socket *next;
+    struct socket *next; /* of all */
+    struct socket *previous;
+    struct socket *next_in_bucket;
     struct world *world;
     uint64_t id;
     uint32_t machine;
     struct socket_config config;
     char listen_url[SOCKET_URL_BYTES];
-    struct dialled dialled[DIAL_COUNT_MAX];
+    struct dialled *dialled;
+    uint32_t dialled_count;
     uint32_t dial_last; /* number */
     uint32_t pipe_next;
-    struct connection *pair; /* PAIR: the one that is up */
+    struct connection *connections; /* open, the newest first */
+    struct connection *pair;        /* PAIR: the one that is up */
     bool is_sending;
     struct packet *request; /* KNOCK: waits for the connection */
 };
@@ -74,7 +77,10 @@ struct stuck_packet {
 
 /* Both ends of a connection; `sockets` by id, since they may close. */
 struct connection {
-    struct connection *next;
+    struct connection *next; /* of all; open ones know the one before, too */
+    struct connection *previous;
+    struct connection *next_of[2]; /* of a side's socket */
+    struct connection *previous_of[2];
     uint64_t sockets[2];
     uint32_t machines[2];
     uint32_t pipes[2];
@@ -97,6 +103,7 @@ struct world {
     size_t heap_capacity;
     uint64_t order;
     struct socket *sockets;
+    struct socket *buckets[SOCKET_BUCKETS]; /* by id */
     uint64_t socket_id;
     struct connection *connections; /* open */
     struct connection *closed;      /* something may still refer to them */
@@ -269,9 +276,9 @@ struct notice {
 
 static struct socket *find_socket(struct world *world, uint64_t id)
 {
-    struct socket *socket = world->sockets;
+    struct socket *socket = world->buckets[id % SOCKET_BUCKETS];
     while (socket && socket->id != id) {
-        socket = socket->next;
+        socket = socket->next_in_bucket;
     }
     return socket;
 }
@@ -308,6 +315,12 @@ static void notify(struct socket *socket, struct notice notice)
     own->socket_id = socket->id;
     reactor_post(socket->config.reactor, &own->event);
     world_poke(socket->world, socket->machine);
+}
+
+static uint32_t side_of(const struct connection *connection,
+                        const struct socket *socket)
+{
+    return connection->sockets[0] == socket->id ? 0 : 1;
 }
 
 static uint64_t latency_ns(struct world *world, uint32_t from, uint32_t to)
@@ -369,17 +382,51 @@ static void run_down(struct world *world, struct happening *happening)
     tell_down(world, connection, happening->side);
 }
 
+static void link_connection(struct world *world, struct connection *connection)
+{
+    connection->next = world->connections;
+    if (connection->next) {
+        connection->next->previous = connection;
+    }
+    world->connections = connection;
+    for (uint32_t side = 0; side < 2; side++) {
+        struct socket *socket = find_socket(world, connection->sockets[side]);
+        struct connection *next = socket->connections;
+        connection->next_of[side] = next;
+        if (next) {
+            next->previous_of[side_of(next, socket)] = connection;
+        }
+        socket->connections = connection;
+    }
+}
+
+static void unlink_connection(struct world *world,
+                              struct connection *connection)
+{
+    if (connection->next) {
+        connection->next->previous = connection->previous;
+    }
+    *(connection->previous ? &connection->previous->next
+                           : &world->connections) = connection->next;
+    for (uint32_t side = 0; side < 2; side++) {
+        struct socket *socket = find_socket(world, connection->sockets[side]);
+        struct connection *next = connection->next_of[side];
+        struct connection *previous = connection->previous_of[side];
+        if (next) {
+            next->previous_of[side_of(next, socket)] = previous;
+        }
+        *(previous ? &previous->next_of[side_of(previous, socket)]
+                   : &socket->connections) = next;
+    }
+}
+
 static void break_connection(struct world *world, struct connection *connection)
 {
     if (!connection->is_open) {
         return;
     }
     connection->is_open = false;
-    struct connection **at = &world->connections;
-    while (*at != connection) {
-        at = &(*at)->next;
-    }
-    *at = connection->next;
+    unlink_connection(world, connection);
     connection->next = world->closed;
     world->closed = connection;
     for (uint32_t side = 0; side < 2; side++) {
@@ -502,12 +549,6 @@ static void send_on(struct world *world,
                                    .packet = packet});
 }
 
-static uint32_t side_of(const struct connection *connection,
-                        const struct socket *socket)
-{
-    return connection->sockets[0] == socket->id ? 0 : 1;
-}
-
 /* ---- dialling ---- */
 
 static struct socket *find_listener(struct world *world, const char *url)
@@ -553,14 +594,13 @@ static void connect_sockets(struct world *world,
     struct connection *connection = calloc(1, sizeof *connection);
     assert(connection);
     *connection = (struct connection){
-        .next = world->connections,
         .sockets = {from->id, to->id},
         .machines = {from->machine, to->machine},
         .pipes = {++from->pipe_next, ++to->pipe_next},
         .dial_number = dial_number,
         .is_open = true,
     };
-    world->connections = connection;
+    link_connection(world, connection);
     for (uint32_t side = 0; side < 2; side++) {
         plan(world, (struct happening){
                         .at_ns = world->now_ns +
@@ -579,7 +619,7 @@ static bool is_reachable(const struct world *world, uint32_t from, uint32_t to)
 
 static struct dialled *find_dialled(struct socket *socket, uint32_t number)
 {
-    for (uint32_t i = 0; i < DIAL_COUNT_MAX; i++) {
+    for (uint32_t i = 0; i < socket->dialled_count; i++) {
         if (socket->dialled[i].number == number) {
             return &socket->dialled[i];
         }
@@ -633,7 +673,14 @@ static enum err sim_open(void *context,
     socket->id = ++machine->world->socket_id;
     socket->machine = machine->index;
     socket->config = *config;
+    struct socket **bucket =
+        &machine->world->buckets[socket->id % SOCKET_BUCKETS];
+    socket->next_in_bucket = *bucket;
+    *bucket = socket;
     socket->next = machine->world->sockets;
+    if (socket->next) {
+        socket->next->previous = socket;
+    }
     machine->world->sockets = socket;
     *out = socket;
     return ERR_NONE;
@@ -646,19 +693,20 @@ static void sim_close(struct socket **socket)
     }
     struct world *world = (*socket)->world;
     struct socket *old = *socket;
-    struct connection *next = NULL;
-    for (struct connection *at = world->connections; at; at = next) {
-        next = at->next;
-        if (at->sockets[0] == old->id || at->sockets[1] == old->id) {
-            break_connection(world, at);
-        }
+    while (old->connections) {
+        break_connection(world, old->connections);
     }
-    struct socket **at = &world->sockets;
+    struct socket **at = &world->buckets[old->id % SOCKET_BUCKETS];
     while (*at != old) {
-        at = &(*at)->next;
+        at = &(*at)->next_in_bucket;
     }
-    *at = old->next;
+    *at = old->next_in_bucket;
+    if (old->next) {
+        old->next->previous = old->previous;
+    }
+    *(old->previous ? &old->previous->next : &world->sockets) = old->next;
     packet_close(&old->request);
+    free(old->dialled);
     free(old);
     *socket = NULL;
 }
@@ -673,12 +721,27 @@ static enum err sim_listen(struct socket *socket, const char *url)
     return ERR_NONE;
 }
 
-static enum err sim_dial(struct socket *socket, const char *url)
+/* A BUS dials many. */
+static struct dialled *place_to_dial(struct socket *socket)
 {
     bool is_bus = socket->config.kind == SOCKET_BUS;
-    struct dialled *dialled =
-        is_bus ? find_dialled(socket, 0) : &socket->dialled[0];
-    assert(dialled && strlen(url) < SOCKET_URL_BYTES);
+    if (!is_bus && socket->dialled_count > 0) {
+        return &socket->dialled[0];
+    }
+    struct dialled *place = find_dialled(socket, 0);
+    if (place) {
+        return place;
+    }
+    socket->dialled =
+        realloc(socket->dialled, (socket->dialled_count + 1) * sizeof *place);
+    assert(socket->dialled);
+    return &socket->dialled[socket->dialled_count++];
+}
+
+static enum err sim_dial(struct socket *socket, const char *url)
+{
+    assert(strlen(url) < SOCKET_URL_BYTES);
+    struct dialled *dialled = place_to_dial(socket);
     dialled->number = ++socket->dial_last;
     memcpy(dialled->url, url, strlen(url) + 1);
     dial_later(socket->world, socket, dialled->number, NS_PER_US);
@@ -688,8 +751,8 @@ static enum err sim_dial(struct socket *socket, const char *url)
 static void break_dialled(struct socket *socket, uint32_t number)
 {
     struct connection *next = NULL;
-    for (struct connection *at = socket->world->connections; at; at = next) {
-        next = at->next;
+    for (struct connection *at = socket->connections; at; at = next) {
+        next = at->next_of[side_of(at, socket)];
         if (at->sockets[0] == socket->id && at->dial_number == number) {
             break_connection(socket->world, at);
         }
@@ -698,7 +761,7 @@ static void break_dialled(struct socket *socket, uint32_t number)
 
 static void sim_undial(struct socket *socket, const char *url)
 {
-    for (uint32_t i = 0; i < DIAL_COUNT_MAX; i++) {
+    for (uint32_t i = 0; i < socket->dialled_count; i++) {
         struct dialled *dialled = &socket->dialled[i];
         if (dialled->number != 0 && strcmp(dialled->url, url) == 0) {
             break_dialled(socket, dialled->number);
@@ -710,14 +773,11 @@ static void sim_undial(struct socket *socket, const char *url)
 
 static struct connection *find_pipe(struct socket *socket, uint32_t pipe)
 {
-    for (struct connection *at = socket->world->connections; at;
-         at = at->next) {
-        if (at->is_open && at->sockets[side_of(at, socket)] == socket->id &&
-            at->pipes[side_of(at, socket)] == pipe) {
-            return at;
-        }
+    struct connection *at = socket->connections;
+    while (at && at->pipes[side_of(at, socket)] != pipe) {
+        at = at->next_of[side_of(at, socket)];
     }
-    return NULL;
+    return at;
 }
 
 static void sim_drop(struct socket *socket, uint32_t pipe)
@@ -753,10 +813,10 @@ static struct packet *copy_packet(const struct packet *packet)
 static void send_to_bus(struct socket *socket, struct packet *packet)
 {
     struct world *world = socket->world;
-    for (struct connection *at = world->connections; at; at = at->next) {
+    for (struct connection *at = socket->connections; at;
+         at = at->next_of[side_of(at, socket)]) {
         uint32_t side = side_of(at, socket);
-        if (at->is_open && at->sockets[side] == socket->id &&
-            at->is_told[side] &&
+        if (at->is_told[side] &&
             at->in_transit[1 - side] < BUS_IN_TRANSIT_MAX) {
             send_on(world, at, side, copy_packet(packet));
         }
@@ -774,8 +834,9 @@ static bool sim_send(struct socket *socket,
         return true;
     }
     if (socket->config.kind == SOCKET_KNOCK) {
-        for (struct connection *at = world->connections; at; at = at->next) {
-            if (at->is_open && at->is_told[0] && at->sockets[0] == socket->id) {
+        for (struct connection *at = socket->connections; at;
+             at = at->next_of[0]) {
+            if (at->is_told[0]) { /* it is always the one that dials */
                 send_on(world, at, 0, packet);
                 return false;
             }

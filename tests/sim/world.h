@@ -19,7 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WORLD_MACHINE_COUNT_MAX 16
+#define WORLD_MACHINE_COUNT_MAX 256
 #define WORLD_REACTOR_COUNT_MAX 4 /* of one machine */
 
 struct world;

@@ -43,7 +43,6 @@ static void configure(struct station *station, struct endpoint_config *own)
     own->identity = station->identity;
     own->trust = station->trust;
     own->addresses = config->addresses;
-    own->bus_key_maker = config->bus_key_maker;
     own->events.context = config->context;
     own->events.on_digest = config->on_digest;
     traffic_events(&own->events);
@@ -86,6 +85,9 @@ static enum err add_peer(struct station *station,
 static void add_peers(void *context, struct endpoint *endpoint)
 {
     struct station *station = context;
+    if (station->config.has_bus_key) {
+        endpoint_bus_key_set(endpoint, &(struct bus_key){.number = 1});
+    }
     for (unsigned i = 0; i < STATION_PEER_COUNT_MAX; i++) {
         if (station->config.peers[i].name && !station->err) {
             station->err = add_peer(station, endpoint, i);

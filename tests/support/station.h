@@ -34,7 +34,7 @@ struct station_config {
     uint32_t proof_ms;
     uint32_t handshake_ms;
     uint32_t door_connection_count_max;
-    const char *bus_key_maker;
+    bool has_bus_key; /* one that all stations share */
     /* On the links' thread, with `context`; may be NULL. */
     void *context;
     void (*on_digest)(void *context, const char *from, struct bytes digest);

@@ -260,6 +260,23 @@ static void an_old_key_opens_until_the_next_but_one_comes(void **state)
     CHECK(fixture->beta.heard_count == 3);
 }
 
+static void an_old_key_that_is_forgotten_opens_no_more(void **state)
+{
+    struct fixture *fixture = *state;
+    struct frame heard = publish(&fixture->alpha, "a");
+    struct frame late = publish(&fixture->alpha, "b");
+    give(&fixture->beta, &heard);
+    set_key(&fixture->beta, 8);
+    bus_key_forget_before(fixture->beta.bus);
+    give(&fixture->beta, &late); /* also from one who was heard under it */
+    CHECK(fixture->beta.heard_count == 1);
+    CHECK(stats_of(&fixture->beta)->refused == 1);
+    set_key(&fixture->alpha, 8);
+    struct frame under_8 = publish(&fixture->alpha, "c");
+    give(&fixture->beta, &under_8);
+    CHECK(fixture->beta.heard_count == 2);
+}
+
 static void takes_the_same_key_but_once(void **state)
 {
     struct fixture *fixture = *state;
@@ -455,6 +472,7 @@ int main(void)
         TEST(refuses_a_key_that_it_does_not_know),
         TEST(publishes_nothing_without_a_key),
         TEST(an_old_key_opens_until_the_next_but_one_comes),
+        TEST(an_old_key_that_is_forgotten_opens_no_more),
         TEST(takes_the_same_key_but_once),
         TEST(never_begins_its_counter_again),
         TEST(takes_a_key_of_a_lower_number),

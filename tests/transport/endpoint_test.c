@@ -25,6 +25,9 @@ struct node {
     uint32_t message_count;
     uint32_t number_next; /* of messages, in order */
     uint32_t undelivered_count;
+    uint32_t refused_count;
+    enum err refused;
+    bool is_refused_by_peer;
     uint32_t digest_count;
     char digest_from[CERTIFICATE_NAME_BYTES];
 };
@@ -36,6 +39,7 @@ struct fixture {
     struct node nodes[NODE_COUNT];
     struct version_range versions[NODE_COUNT];
     uint32_t peer_count_max;
+    uint32_t client_count_max;
     uint32_t sent; /* numbers given to messages */
 };
 
@@ -58,6 +62,17 @@ static void on_undelivered(void *context,
     (void)may_have_arrived;
     CHECK(channel == CHANNEL);
     node->undelivered_count++;
+}
+
+static void on_refused(void *context,
+                       struct peer *peer,
+                       const struct peer_refusal *refusal)
+{
+    struct node *node = context;
+    CHECK(peer_role(peer) == ROLE_NODE && refusal->err && refusal->text);
+    node->refused_count++;
+    node->refused = refusal->err;
+    node->is_refused_by_peer = refusal->is_by_peer;
 }
 
 static void on_digest(void *context, const char *from, struct bytes digest)
@@ -97,14 +112,15 @@ static struct endpoint_config config_of(struct fixture *fixture,
         .events = {.context = node,
                    .on_change = on_change,
                    .on_undelivered = on_undelivered,
+                   .on_refused = on_refused,
                    .on_digest = on_digest},
-        .bus_key_maker = "n0",
     };
     endpoint_config_defaults(&config);
     config.versions = fixture->versions[node->machine];
     config.clock_skew_ms_max = 1000;
     config.client_keep_ms = 20000;
     config.peer_count_max = fixture->peer_count_max;
+    config.client_count_max = fixture->client_count_max;
     return config;
 }
 
@@ -115,6 +131,7 @@ static void power_on(struct fixture *fixture, struct node *node)
     config.reactor = world_reactor_open(fixture->world, node->machine);
     config.door_reactor = world_reactor_open(fixture->world, node->machine);
     CHECK_OK(endpoint_open(&node->endpoint, &config, NULL));
+    endpoint_bus_key_set(node->endpoint, &(struct bus_key){.number = 1});
     endpoint_channel_set(node->endpoint, CHANNEL, on_message, node);
     world_poke(fixture->world, node->machine);
 }
@@ -131,7 +148,7 @@ static void power_off(struct fixture *fixture, struct node *node)
 static int set_up(void **state)
 {
     static struct fixture fixture;
-    fixture = (struct fixture){.peer_count_max = 10};
+    fixture = (struct fixture){.peer_count_max = 10, .client_count_max = 10};
     fixture.world =
         world_open(&(struct world_config){.seed = 3,
                                           .machine_count = NODE_COUNT,
@@ -339,32 +356,74 @@ static void messages_of_an_unused_channel_do_no_harm(void **state)
     CHECK(fixture->nodes[1].changes[PEER_DOWN] == 0);
 }
 
-/* A bus key from somebody who does not make it is ignored. */
-static void only_the_maker_of_the_bus_key_is_believed(void **state)
+/* Of n0 for n1, as it would travel. */
+static struct writer wrapped_key(struct fixture *fixture,
+                                 uint8_t raw[static ENDPOINT_BUS_KEY_BYTES])
+{
+    struct node *n0 = &fixture->nodes[0];
+    struct writer out = writer_of(raw, ENDPOINT_BUS_KEY_BYTES);
+    CHECK_OK(endpoint_bus_key_write(n0->endpoint, peer_of(n0, "n1"), &out));
+    CHECK(!out.failed && writer_bytes(&out).length == ENDPOINT_BUS_KEY_BYTES);
+    return out;
+}
+
+static void a_bus_key_reaches_the_peer_it_is_for(void **state)
 {
     struct fixture *fixture = *state;
-    link_two(fixture);
-    run_ms(fixture, 500);
     struct node *n0 = &fixture->nodes[0];
     struct node *n1 = &fixture->nodes[1];
-    uint8_t forged[1 + 4 + SEAL_KEY_BYTES] = {1, 0xff, 0xff, 0xff, 0xff};
-    CHECK_OK(peer_send(peer_of(n1, "n0"), LANE_CONTROL, CHANNEL_TRANSPORT,
-                       bytes_of(forged, sizeof forged)));
-    world_poke(fixture->world, n1->machine);
-    run_ms(fixture, 100);
+    uint8_t raw[ENDPOINT_BUS_KEY_BYTES];
+    link_two(fixture);
+    run_ms(fixture, 500);
+    endpoint_bus_key_make(n0->endpoint, 7);
+    CHECK(endpoint_bus_key_number(n0->endpoint) == 7);
     CHECK_OK(endpoint_publish(n0->endpoint, bytes_of_text("digest")));
     run_ms(fixture, 100);
-    CHECK(n1->digest_count == 1);
-    /* And what is malformed, even from the maker. */
-    CHECK_OK(peer_send(peer_of(n0, "n1"), LANE_CONTROL, CHANNEL_TRANSPORT,
-                       bytes_of(forged, 20)));
-    CHECK_OK(peer_send(peer_of(n0, "n1"), LANE_CONTROL, CHANNEL_TRANSPORT,
-                       (struct bytes){0}));
-    world_poke(fixture->world, n0->machine);
-    run_ms(fixture, 100);
+    CHECK(n1->digest_count == 0); /* it does not have the key */
+    struct writer out = wrapped_key(fixture, raw);
+    CHECK_OK(endpoint_bus_key_take(n1->endpoint, peer_of(n1, "n0"), 7,
+                                   writer_bytes(&out)));
+    CHECK(endpoint_bus_key_number(n1->endpoint) == 7);
     CHECK_OK(endpoint_publish(n0->endpoint, bytes_of_text("digest")));
+    CHECK_OK(endpoint_publish(n1->endpoint, bytes_of_text("digest")));
     run_ms(fixture, 100);
-    CHECK(n1->digest_count == 2);
+    CHECK(n0->digest_count == 1 && n1->digest_count == 1);
+}
+
+static void a_bus_key_that_was_altered_or_is_for_others_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *n1 = &fixture->nodes[1];
+    uint8_t raw[ENDPOINT_BUS_KEY_BYTES];
+    link_two(fixture);
+    endpoint_bus_key_make(fixture->nodes[0].endpoint, 7);
+    struct writer out = wrapped_key(fixture, raw);
+    struct bytes key = writer_bytes(&out);
+    for (size_t i = 0; i < key.length; i++) {
+        raw[i] ^= 1;
+        CHECK_ERR(
+            endpoint_bus_key_take(n1->endpoint, peer_of(n1, "n0"), 7, key),
+            ERR_FORGED);
+        raw[i] ^= 1;
+    }
+    for (size_t length = 0; length < key.length; length++) {
+        CHECK_ERR(endpoint_bus_key_take(n1->endpoint, peer_of(n1, "n0"), 7,
+                                        bytes_of(raw, length)),
+                  ERR_FORGED);
+    }
+    /* It went out: who sent it cannot take it for one that came. */
+    struct node *n0 = &fixture->nodes[0];
+    CHECK_ERR(endpoint_bus_key_take(n0->endpoint, peer_of(n0, "n1"), 8, key),
+              ERR_FORGED);
+    CHECK(endpoint_bus_key_number(n1->endpoint) == 1);
+    /* Nor does it outlive the session. */
+    power_off(fixture, n0);
+    power_on(fixture, n0);
+    (void)know(fixture, n0, n1, "n1");
+    run_ms(fixture, 5000);
+    CHECK(n1->changes[PEER_BEGUN] == 2);
+    CHECK_ERR(endpoint_bus_key_take(n1->endpoint, peer_of(n1, "n0"), 7, key),
+              ERR_FORGED);
 }
 
 static void a_silent_peer_is_told_of_and_cut_off(void **state)
@@ -474,7 +533,7 @@ static void a_newer_certificate_takes_the_name_over(void **state)
     CHECK(fixture->nodes[0].message_count == 0);
 }
 
-static void with_one_certificate_the_later_process_wins(void **state)
+static void with_one_certificate_the_living_process_stays(void **state)
 {
     struct fixture *fixture = *state;
     link_two(fixture);
@@ -486,13 +545,15 @@ static void with_one_certificate_the_later_process_wins(void **state)
     (void)know(fixture, twin, &fixture->nodes[1], "n1");
     run_ms(fixture, 10000);
     struct peer *peer = peer_of(&fixture->nodes[1], "n0");
-    CHECK(peer_incarnation(peer) == endpoint_incarnation(twin->endpoint));
+    CHECK(peer_incarnation(peer) ==
+          endpoint_incarnation(fixture->nodes[0].endpoint));
     CHECK(peer_is_up(peer));
-    /* They do not take it from each other again and again. */
-    CHECK(fixture->nodes[1].changes[PEER_BEGUN] == 2);
+    CHECK(fixture->nodes[1].changes[PEER_BEGUN] == 1);
+    CHECK(fixture->nodes[1].changes[PEER_DOWN] == 0);
+    CHECK(twin->changes[PEER_UP] == 0);
 }
 
-static void an_earlier_process_wins_only_when_the_later_is_silent(void **state)
+static void another_process_comes_in_when_the_first_is_silent(void **state)
 {
     struct fixture *fixture = *state;
     link_two(fixture);
@@ -769,6 +830,98 @@ static void a_client_that_stays_away_is_forgotten(void **state)
     CHECK(peer_is_up(peer_of(n0, "n1"))); /* a node is never forgotten */
 }
 
+/* n0 alone, and two processes with one certificate of `role`. */
+static void link_twins(struct fixture *fixture, enum role role)
+{
+    struct test_identity_options options = {.role = role, .serial = 6000};
+    power_on(fixture, &fixture->nodes[0]);
+    for (uint32_t i = 1; i < 3; i++) {
+        struct node *twin = &fixture->nodes[i];
+        fixture->authority.made_count = 50; /* the same key, too */
+        use_identity(fixture, twin, "twin", &options);
+        power_on(fixture, twin);
+        (void)know(fixture, twin, &fixture->nodes[0], "n0");
+        run_ms(fixture, 500);
+    }
+}
+
+static void processes_may_share_a_clients_certificate(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *n0 = &fixture->nodes[0];
+    link_twins(fixture, ROLE_OPERATOR);
+    for (uint32_t round = 0; round < 20; round++) {
+        for (uint32_t i = 1; i < 3; i++) {
+            struct node *twin = &fixture->nodes[i];
+            CHECK_OK(send_number(fixture, twin, peer_of(twin, "n0")));
+            run_ms(fixture, 1000);
+        }
+    }
+    CHECK(n0->message_count == 40);
+    CHECK(n0->changes[PEER_BEGUN] == 2 && n0->changes[PEER_DOWN] == 0);
+    for (uint32_t i = 1; i < 3; i++) {
+        CHECK(fixture->nodes[i].changes[PEER_UP] == 1);
+        CHECK(fixture->nodes[i].changes[PEER_DOWN] == 0);
+        CHECK(fixture->nodes[i].refused_count == 0);
+    }
+    /* A broken connection goes on as its own session. */
+    world_cut(fixture->world, (struct world_pair){0, 2});
+    world_cut(fixture->world, (struct world_pair){2, 0});
+    run_ms(fixture, 3000);
+    CHECK(n0->changes[PEER_BEGUN] == 2 && n0->changes[PEER_UP] == 3);
+}
+
+static void a_revoked_certificate_cuts_each_of_its_processes(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *n0 = &fixture->nodes[0];
+    link_twins(fixture, ROLE_CLIENT);
+    scoped(trust_unref) struct trust *trust =
+        trust_revoking(fixture, &fixture->nodes[1]);
+    CHECK_OK(endpoint_trust_set(n0->endpoint, trust, NULL));
+    CHECK(n0->changes[PEER_CUT] == 2 && n0->changes[PEER_DOWN] == 2);
+    run_ms(fixture, 10000);
+    CHECK(n0->changes[PEER_UP] == 2);
+}
+
+/* With room for one client, the next is refused as long as the first is
+ * here, and let in at once when it has gone: nobody waits for client_keep. */
+static void a_client_that_is_away_makes_room_for_the_next(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *n0 = &fixture->nodes[0];
+    fixture->client_count_max = 1;
+    link_twins(fixture, ROLE_CLIENT);
+    CHECK(fixture->nodes[1].changes[PEER_UP] == 1);
+    CHECK(fixture->nodes[2].changes[PEER_UP] == 0);
+    CHECK(fixture->nodes[2].refused == ERR_BUSY);
+    power_off(fixture, &fixture->nodes[1]);
+    run_ms(fixture, 8000); /* client_keep_ms is 20 s */
+    CHECK(fixture->nodes[2].changes[PEER_UP] == 1);
+    CHECK(n0->changes[PEER_GONE] == 1);
+}
+
+/* It has a node's certificate, but nobody has added it. */
+static void a_node_that_only_visits_is_forgotten(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *n0 = &fixture->nodes[0];
+    link_two(fixture);
+    struct node *visitor = &fixture->nodes[2];
+    power_on(fixture, visitor);
+    struct peer_address address = {
+        .name = "n0", .door = n0->door, .knocks = true};
+    CHECK_OK(endpoint_peer_add(visitor->endpoint, &address, NULL));
+    world_poke(fixture->world, 2);
+    run_ms(fixture, 500);
+    CHECK(visitor->changes[PEER_UP] == 1 && peer_of(n0, "n2"));
+    power_off(fixture, visitor);
+    power_off(fixture, &fixture->nodes[1]);
+    run_ms(fixture, 40000);
+    CHECK(n0->changes[PEER_GONE] == 1);
+    CHECK(!peer_of(n0, "n2") && peer_of(n0, "n1"));
+}
+
 static void a_client_may_have_the_name_of_a_node(void **state)
 {
     struct fixture *fixture = *state;
@@ -783,6 +936,299 @@ static void a_client_may_have_the_name_of_a_node(void **state)
     CHECK(client->changes[PEER_UP] == 1);
     CHECK(peer_is_up(peer_of(&fixture->nodes[0], "n1")));
     CHECK(fixture->nodes[0].changes[PEER_DOWN] == 0);
+}
+
+static void a_refused_client_hears_why(void **state)
+{
+    struct fixture *fixture = *state;
+    power_on(fixture, &fixture->nodes[0]);
+    struct node *client = &fixture->nodes[2];
+    struct test_identity_options expired = {.role = ROLE_OPERATOR,
+                                            .is_expired = true};
+    use_identity(fixture, client, "client", &expired);
+    power_on(fixture, client);
+    (void)know(fixture, client, &fixture->nodes[0], "n0");
+    run_ms(fixture, 500);
+    CHECK(client->refused_count > 0 && client->changes[PEER_UP] == 0);
+    CHECK(client->refused == ERR_EXPIRED && client->is_refused_by_peer);
+}
+
+static void a_knock_at_another_nodes_door_says_so(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *n0 = &fixture->nodes[0];
+    power_on(fixture, n0);
+    power_on(fixture, &fixture->nodes[1]);
+    (void)know(fixture, n0, &fixture->nodes[1], "other");
+    run_ms(fixture, 500);
+    CHECK(n0->refused_count > 0 && n0->refused == ERR_WRONG_NAME);
+    CHECK(!n0->is_refused_by_peer);
+}
+
+static void a_knock_that_nobody_answers_says_so(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *n0 = &fixture->nodes[0];
+    power_on(fixture, n0);
+    (void)know(fixture, n0, &fixture->nodes[1], "n1"); /* which is off */
+    run_ms(fixture, 6000);
+    CHECK(n0->refused_count == 1 && n0->refused == ERR_TIMEOUT);
+    CHECK(!n0->is_refused_by_peer);
+}
+
+/* ---- joining ---- */
+
+static struct peer *add_as(struct fixture *fixture,
+                           struct node *node,
+                           const struct node *other,
+                           bool knocks)
+{
+    char name[8];
+    (void)snprintf(name, sizeof name, "n%u", other->machine);
+    struct peer_address address = {
+        .name = name, .door = other->door, .bus = other->bus, .knocks = knocks};
+    struct peer *peer = NULL;
+    CHECK_OK(endpoint_peer_add(node->endpoint, &address, &peer));
+    CHECK(peer == peer_of(node, name));
+    world_poke(fixture->world, node->machine);
+    return peer;
+}
+
+static bool are_linked(struct node *left, struct node *right)
+{
+    char names[2][8];
+    (void)snprintf(names[0], sizeof names[0], "n%u", left->machine);
+    (void)snprintf(names[1], sizeof names[1], "n%u", right->machine);
+    struct peer *to_right = peer_of(left, names[1]);
+    struct peer *to_left = peer_of(right, names[0]);
+    return to_right && to_left && peer_is_up(to_right) && peer_is_up(to_left);
+}
+
+/* The joiner knows the member, which knows nobody. */
+static void join(struct fixture *fixture,
+                 struct node *joiner,
+                 struct node *member)
+{
+    power_on(fixture, member);
+    power_on(fixture, joiner);
+    (void)add_as(fixture, joiner, member, true);
+    run_ms(fixture, 500);
+    CHECK(are_linked(joiner, member));
+}
+
+/* For both orders of the names; 1 - i is the other. */
+#define EACH_ORDER(fixture, state, i) \
+    for (uint32_t i = 0; i < 2;       \
+         i++, tear_down(state), set_up(state), fixture = *state)
+
+static void a_node_that_is_not_known_yet_may_join(void **state)
+{
+    struct fixture *fixture = *state;
+    EACH_ORDER(fixture, state, i)
+    {
+        struct node *joiner = &fixture->nodes[i];
+        struct node *member = &fixture->nodes[1 - i];
+        join(fixture, joiner, member);
+        /* Known to both, the session stays. */
+        (void)add_as(fixture, member, joiner, false);
+        (void)add_as(fixture, joiner, member, false);
+        run_ms(fixture, 5000);
+        for (uint32_t k = 0; k < 2; k++) {
+            CHECK(fixture->nodes[k].changes[PEER_UP] == 1);
+            CHECK(fixture->nodes[k].changes[PEER_DOWN] == 0);
+        }
+        struct peer_address again = {.name = i ? "n1" : "n0",
+                                     .door = joiner->door};
+        CHECK_ERR(endpoint_peer_add(member->endpoint, &again, NULL),
+                  ERR_EXISTS);
+        CHECK_OK(endpoint_publish(member->endpoint, bytes_of_text("digest")));
+        CHECK_OK(endpoint_publish(joiner->endpoint, bytes_of_text("digest")));
+        run_ms(fixture, 100);
+        CHECK(member->digest_count == 1 && joiner->digest_count == 1);
+    }
+}
+
+/* Cut again and again: who knocks changes sides within the session. */
+static void a_session_outlives_the_change_of_who_knocks(void **state)
+{
+    struct fixture *fixture = *state;
+    EACH_ORDER(fixture, state, i)
+    {
+        struct node *joiner = &fixture->nodes[i];
+        struct node *member = &fixture->nodes[1 - i];
+        join(fixture, joiner, member);
+        (void)add_as(fixture, member, joiner, false);
+        for (int k = 0; k < 100; k++) {
+            if (k == 50) {
+                (void)add_as(fixture, joiner, member, false);
+            }
+            if (k % 10 == 5) {
+                world_cut(fixture->world, (struct world_pair){0, 1});
+            }
+            CHECK_OK(
+                send_number(fixture, joiner, peer_of(joiner, i ? "n0" : "n1")));
+            run_ms(fixture, 100);
+        }
+        run_ms(fixture, 2000);
+        CHECK(are_linked(joiner, member));
+        CHECK(member->message_count == 100);
+        CHECK(member->changes[PEER_BEGUN] == 1);
+        CHECK(joiner->changes[PEER_BEGUN] == 1);
+    }
+}
+
+/* Which side knows of the membership when one or both end: bit 0, the member,
+ * bit 1, the joiner. Whoever comes back knows what it knew. */
+static void check_restart(struct fixture *fixture,
+                          struct node *joiner,
+                          struct node *first,
+                          struct node *second,
+                          unsigned settled)
+{
+    struct node *member = &fixture->nodes[1 - joiner->machine];
+    join(fixture, joiner, member);
+    if (settled & 1) {
+        (void)add_as(fixture, member, joiner, false);
+    }
+    if (settled & 2) {
+        (void)add_as(fixture, joiner, member, false);
+    }
+    struct node *order[] = {first, second};
+    for (uint32_t k = 0; k < 2; k++) {
+        struct node *node = order[k];
+        if (!node) {
+            continue;
+        }
+        power_off(fixture, node);
+        run_ms(fixture, 1000);
+        power_on(fixture, node);
+        if (node == joiner) {
+            (void)add_as(fixture, joiner, member, !(settled & 2));
+        } else if (settled & 1) {
+            (void)add_as(fixture, member, joiner, false);
+        }
+        run_ms(fixture, 15000);
+        CHECK(are_linked(joiner, member));
+    }
+}
+
+static void nobody_waits_in_vain_after_a_join(void **state)
+{
+    struct fixture *fixture = *state;
+    for (unsigned settled = 0; settled < 4; settled++) {
+        /* A member that has not taken it in, while the joiner has, must not
+         * come back: it would know nothing of the joiner. */
+        for (unsigned order = 0; order < 4; order++) {
+            EACH_ORDER(fixture, state, i)
+            {
+                struct node *joiner = &fixture->nodes[i];
+                struct node *member = &fixture->nodes[1 - i];
+                struct node *first = order & 1 ? joiner : member;
+                struct node *second = first == joiner ? member : joiner;
+                if (settled == 2) {
+                    first = joiner;
+                    second = NULL;
+                }
+                if (settled == 2 && joiner->machine == 1) {
+                    continue; /* nor the joiner be gone that is to wait */
+                }
+                check_restart(fixture, joiner, first, order & 2 ? second : NULL,
+                              settled);
+            }
+        }
+    }
+}
+
+/* The member knows another door, where nobody is any more. */
+static void a_node_joins_again_from_another_address(void **state)
+{
+    struct fixture *fixture = *state;
+    EACH_ORDER(fixture, state, i)
+    {
+        struct node *joiner = &fixture->nodes[i];
+        struct node *member = &fixture->nodes[1 - i];
+        power_on(fixture, member);
+        (void)know(fixture, member, &fixture->nodes[2], i ? "n1" : "n0");
+        run_ms(fixture, 3000);
+        power_on(fixture, joiner);
+        (void)add_as(fixture, joiner, member, true);
+        run_ms(fixture, 20000);
+        CHECK(are_linked(joiner, member));
+        CHECK(joiner->changes[PEER_DOWN] == 0);
+    }
+}
+
+static uint64_t count_refused(const struct node *node)
+{
+    return atomic_load(&endpoint_door_stats(node->endpoint)->refused_count);
+}
+
+/* However their knocks cross. */
+static void two_that_both_knock_meet(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t refused_count = 0;
+    for (uint64_t pause_us = 0; pause_us < 2000; pause_us += 50) {
+        EACH_ORDER(fixture, state, i)
+        {
+            struct node *n0 = &fixture->nodes[i];
+            struct node *n1 = &fixture->nodes[1 - i];
+            power_on(fixture, n0);
+            power_on(fixture, n1);
+            (void)add_as(fixture, n0, n1, true);
+            world_run_until(fixture->world, world_now_ns(fixture->world) +
+                                                pause_us * NS_PER_US);
+            (void)add_as(fixture, n1, n0, true);
+            run_ms(fixture, 3000);
+            CHECK(are_linked(n0, n1));
+            uint32_t count = n0->changes[PEER_UP];
+            run_ms(fixture, 10000);
+            CHECK(n0->changes[PEER_UP] == count); /* and leave it at that */
+            refused_count += count_refused(n0) + count_refused(n1);
+        }
+    }
+    CHECK(refused_count > 0); /* some did cross */
+}
+
+static void who_gave_in_knocks_again_if_nothing_comes_of_it(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *n0 = &fixture->nodes[0];
+    struct node *n1 = &fixture->nodes[1];
+    power_on(fixture, n0);
+    (void)know(fixture, n0, n1, "n1"); /* it knocks in vain */
+    run_ms(fixture, 3000);
+    power_on(fixture, n1);
+    (void)add_as(fixture, n1, n0, true);
+    const struct door_stats *stats = endpoint_door_stats(n0->endpoint);
+    while (atomic_load(&stats->admitted_count) == 0) {
+        world_run_until(fixture->world, world_now_ns(fixture->world) + 20000);
+    }
+    world_run_until(fixture->world, world_now_ns(fixture->world) + 60000);
+    power_off(fixture, n1); /* it was let in, and never came */
+    CHECK(n0->changes[PEER_BEGUN] == 0);
+    power_on(fixture, n1);
+    (void)know(fixture, n1, n0, "n0"); /* it waits now */
+    run_ms(fixture, 15000);
+    CHECK(are_linked(n0, n1));
+}
+
+/* Who dialled goes on showing its certificate until the next connection. */
+static void who_has_joined_still_renews_its_certificate(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *joiner = &fixture->nodes[1];
+    struct node *member = &fixture->nodes[0];
+    join(fixture, joiner, member);
+    (void)add_as(fixture, member, joiner, false);
+    (void)add_as(fixture, joiner, member, false);
+    scoped(identity_unref) const struct identity *renewed =
+        test_identity_make(&fixture->authority, "n1", NULL);
+    CHECK_OK(endpoint_identity_set(joiner->endpoint, renewed));
+    run_ms(fixture, 1000);
+    CHECK(peer_certificate(peer_of(member, "n1"))->serial ==
+          renewed->certificate.serial);
+    CHECK(member->changes[PEER_DOWN] == 0);
 }
 
 /* ---- versions ---- */
@@ -840,14 +1286,15 @@ int main(void)
         TEST(a_digest_reaches_the_others_over_the_bus),
         TEST(a_removed_peer_is_left_on_the_bus_too),
         TEST(messages_of_an_unused_channel_do_no_harm),
-        TEST(only_the_maker_of_the_bus_key_is_believed),
+        TEST(a_bus_key_reaches_the_peer_it_is_for),
+        TEST(a_bus_key_that_was_altered_or_is_for_others_is_refused),
         TEST(a_silent_peer_is_told_of_and_cut_off),
         TEST(a_cut_connection_loses_nothing),
         TEST(what_a_dead_process_did_not_take_is_handed_back),
         TEST(an_older_certificate_is_refused_while_a_newer_lives),
         TEST(a_newer_certificate_takes_the_name_over),
-        TEST(with_one_certificate_the_later_process_wins),
-        TEST(an_earlier_process_wins_only_when_the_later_is_silent),
+        TEST(with_one_certificate_the_living_process_stays),
+        TEST(another_process_comes_in_when_the_first_is_silent),
         TEST(who_knocks_refuses_an_older_certificate_too),
         TEST(nobody_may_come_under_our_own_name),
         TEST(a_revoked_link_is_cut_at_once_and_stays_cut),
@@ -859,7 +1306,21 @@ int main(void)
         TEST(the_listening_sides_renewal_is_seen_in_time),
         TEST(an_identity_of_another_name_is_refused),
         TEST(a_client_that_stays_away_is_forgotten),
+        TEST(processes_may_share_a_clients_certificate),
+        TEST(a_revoked_certificate_cuts_each_of_its_processes),
+        TEST(a_client_that_is_away_makes_room_for_the_next),
+        TEST(a_node_that_only_visits_is_forgotten),
         TEST(a_client_may_have_the_name_of_a_node),
+        TEST(a_refused_client_hears_why),
+        TEST(a_knock_at_another_nodes_door_says_so),
+        TEST(a_knock_that_nobody_answers_says_so),
+        TEST(a_node_that_is_not_known_yet_may_join),
+        TEST(a_session_outlives_the_change_of_who_knocks),
+        TEST(nobody_waits_in_vain_after_a_join),
+        TEST(a_node_joins_again_from_another_address),
+        TEST(two_that_both_knock_meet),
+        TEST(who_gave_in_knocks_again_if_nothing_comes_of_it),
+        TEST(who_has_joined_still_renews_its_certificate),
         TEST(an_upgraded_peer_is_met_with_its_new_version),
         TEST(releases_too_far_apart_do_not_link),
     };

@@ -107,7 +107,7 @@ static void fixture_open(struct fixture *fixture)
             .peers = {{.name = names[1 - i],
                        .door = fixture->places[1 - i].door,
                        .bus = fixture->places[1 - i].bus}},
-            .bus_key_maker = "alpha",
+            .has_bus_key = true,
             .context = &fixture->listeners[i],
             .on_digest = on_digest,
         };

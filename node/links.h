@@ -1,13 +1,12 @@
 /*
- * A process of the cluster: opens the layers in order, and closes them in
- * reverse.
+ * The lower half of a node: its settings, its log, its keys, its door and its
+ * links, and the threads that they run on.
  *
- * At present the transport is the highest layer. Owned by main; what runs on
- * the links' reactor says so.
+ * Owned by main; what runs on the links' reactor says so.
  */
 
-#ifndef NODE_NODE_H
-#define NODE_NODE_H
+#ifndef NODE_LINKS_H
+#define NODE_LINKS_H
 
 #include "base/err.h"
 #include "base/log.h"
@@ -15,19 +14,20 @@
 #include "config/settings.h"
 #include "transport/endpoint.h"
 
-struct node;
+struct links;
 
-struct node_options {
+struct links_options {
     const char *config_path;
     const char *name; /* NULL: what the file's `node.name` says */
     struct log_sink log_sink;
     struct endpoint_events events; /* on the links' reactor */
+    bool knows_nobody; /* no link to the nodes of the file: the caller's */
 };
 
 /*
  * Read the configuration and the keys, check the limits of the operating
  * system, open the door, the bus and a link to every other node of the file.
- * Nothing runs before node_start().
+ * Nothing runs before links_start().
  *
  * On failure `why` says what and where; when it is the configuration,
  * `problems` has all of it (and `why` only the first).
@@ -37,19 +37,28 @@ struct node_options {
  * ERR_IN_USE    one of our addresses
  * what identity_open() and trust_open() say
  */
-FALLIBLE node_open(struct node **out,
-                   const struct node_options *options,
-                   struct problems *problems,
-                   struct err_detail *why);
+FALLIBLE links_open(struct links **out,
+                    const struct links_options *options,
+                    struct problems *problems,
+                    struct err_detail *why);
+
+/*
+ * Only read the configuration and the keys and check the limits of the
+ * operating system, as links_open() would, with the same errors: no address is
+ * taken and nothing is written, so that it can be done beside a running node.
+ */
+FALLIBLE links_check(const struct links_options *options,
+                     struct problems *problems,
+                     struct err_detail *why);
 
 /* The threads of the reactors begin. ERR_MEMORY, ERR_LIMIT */
-FALLIBLE node_start(struct node *node);
+FALLIBLE links_start(struct links *node);
 
 /* The threads have ended when it returns. */
-void node_stop(struct node *node);
+void links_stop(struct links *node);
 
 /* Stops it if need be. */
-void node_close(struct node **node);
+void links_close(struct links **node);
 
 /*
  * Read the keys folder again, as a running node does by itself once a minute,
@@ -60,13 +69,13 @@ void node_close(struct node **node);
  *
  * what identity_open(), trust_open() and endpoint_trust_set() say
  */
-FALLIBLE node_reload(struct node *node, struct err_detail *why);
+FALLIBLE links_reload(struct links *node, struct err_detail *why);
 
-const struct settings *node_settings(const struct node *node);
-struct log *node_log(const struct node *node);
+const struct settings *links_settings(const struct links *node);
+struct log *links_log(const struct links *node);
 
 /* Use these on the links' reactor, or while the node is stopped. */
-struct endpoint *node_endpoint(const struct node *node);
-struct reactor *node_reactor(const struct node *node);
+struct endpoint *links_endpoint(const struct links *node);
+struct reactor *links_reactor(const struct links *node);
 
 #endif

@@ -10,7 +10,7 @@
 #include "config/authority.h"
 #include "config/bundle.h"
 #include "config/founding.h"
-#include "node/node.h"
+#include "node/links.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -171,38 +171,38 @@ static enum err open_node(struct fixture *fixture,
                           const char *folder,
                           const char *name,
                           struct watch *watch,
-                          struct node **out,
+                          struct links **out,
                           struct err_detail *why)
 {
     char path[256];
     (void)snprintf(path, sizeof path, "%s/%s/cluster.yaml", fixture->cluster,
                    folder);
-    struct node_options options = {
+    struct links_options options = {
         .config_path = path,
         .name = name,
         .log_sink = no_log(),
         .events = {.context = watch, .on_change = watch ? on_change : NULL}};
-    return node_open(out, &options, &fixture->problems, why);
+    return links_open(out, &options, &fixture->problems, why);
 }
 
 static void start_node(struct fixture *fixture,
                        const char *name,
                        struct watch *watch,
-                       struct node **out)
+                       struct links **out)
 {
     struct err_detail why = {{0}};
     watch_init(watch);
     CHECK_OK(open_node(fixture, name, name, watch, out, &why));
-    endpoint_channel_set(node_endpoint(*out), CHANNEL_TEST, on_message, watch);
-    CHECK_OK(node_start(*out));
+    endpoint_channel_set(links_endpoint(*out), CHANNEL_TEST, on_message, watch);
+    CHECK_OK(links_start(*out));
 }
 
 static void links_the_nodes_of_one_file(void **state)
 {
     struct watch alpha_watch;
     struct watch beta_watch;
-    scoped(node_close) struct node *alpha = NULL;
-    scoped(node_close) struct node *beta = NULL;
+    scoped(links_close) struct links *alpha = NULL;
+    scoped(links_close) struct links *beta = NULL;
     start_node(*state, "alpha", &alpha_watch, &alpha);
     start_node(*state, "beta", &beta_watch, &beta);
     wait_for(&alpha_watch, &alpha_watch.message_count, 1);
@@ -213,7 +213,7 @@ static void links_the_nodes_of_one_file(void **state)
 
 static void says_that_it_does_not_know_its_name(void **state)
 {
-    scoped(node_close) struct node *node = NULL;
+    scoped(links_close) struct links *node = NULL;
     struct err_detail why = {{0}};
     CHECK_ERR(open_node(*state, "alpha", NULL, NULL, &node, &why), ERR_INVALID);
     CHECK(strstr(why.text, "which node is this"));
@@ -232,7 +232,7 @@ static void says_where_the_configuration_is_wrong(void **state)
     CHECK_OK(posix_files()->write(posix_files()->context, path, FILE_PUBLIC,
                                   true,
                                   bytes_of_text("cluster:\n  shrds: 3\n")));
-    scoped(node_close) struct node *node = NULL;
+    scoped(links_close) struct links *node = NULL;
     struct err_detail why = {{0}};
     CHECK_ERR(open_node(fixture, "alpha", "alpha", NULL, &node, &why),
               ERR_INVALID);
@@ -246,7 +246,7 @@ static void refuses_keys_of_another_cluster(void **state)
     struct fixture *fixture = *state;
     uint8_t other_id[CLUSTER_ID_BYTES] = {1};
     write_config_of(fixture, "alpha", other_id);
-    scoped(node_close) struct node *node = NULL;
+    scoped(links_close) struct links *node = NULL;
     struct err_detail why = {{0}};
     CHECK_ERR(open_node(fixture, "alpha", "alpha", NULL, &node, &why),
               ERR_OTHER_CLUSTER);
@@ -255,13 +255,37 @@ static void refuses_keys_of_another_cluster(void **state)
     CHECK(!node);
 }
 
+/* As an operator does it beside a node that runs. */
+static void checks_the_files_and_takes_no_address(void **state)
+{
+    struct fixture *fixture = *state;
+    struct watch watch;
+    scoped(links_close) struct links *alpha = NULL;
+    start_node(fixture, "alpha", &watch, &alpha);
+    char path[256];
+    (void)snprintf(path, sizeof path, "%s/alpha/cluster.yaml",
+                   fixture->cluster);
+    struct links_options options = {
+        .config_path = path, .name = "alpha", .log_sink = no_log()};
+    struct err_detail why = {{0}};
+    CHECK_OK(links_check(&options, &fixture->problems, &why));
+    options.name = "gamma";
+    CHECK_ERR(links_check(&options, &fixture->problems, &why), ERR_INVALID);
+    CHECK(strstr(why.text, "no node \"gamma\""));
+    uint8_t other_id[CLUSTER_ID_BYTES] = {1};
+    write_config_of(fixture, "alpha", other_id);
+    options.name = "alpha";
+    CHECK_ERR(links_check(&options, &fixture->problems, &why),
+              ERR_OTHER_CLUSTER);
+}
+
 static void refuses_a_key_that_others_can_read(void **state)
 {
     struct fixture *fixture = *state;
     char path[256];
     (void)snprintf(path, sizeof path, "%s/alpha/alpha.key", fixture->cluster);
     CHECK(chmod(path, 0644) == 0);
-    scoped(node_close) struct node *node = NULL;
+    scoped(links_close) struct links *node = NULL;
     struct err_detail why = {{0}};
     CHECK_ERR(open_node(fixture, "alpha", "alpha", NULL, &node, &why),
               ERR_EXPOSED);
@@ -271,8 +295,8 @@ static void refuses_a_key_that_others_can_read(void **state)
 
 static void says_which_address_is_in_use(void **state)
 {
-    scoped(node_close) struct node *first = NULL;
-    scoped(node_close) struct node *second = NULL;
+    scoped(links_close) struct links *first = NULL;
+    scoped(links_close) struct links *second = NULL;
     struct err_detail why = {{0}};
     CHECK_OK(open_node(*state, "alpha", "alpha", NULL, &first, &why));
     CHECK_ERR(open_node(*state, "alpha", "alpha", NULL, &second, &why),
@@ -324,7 +348,7 @@ static void revoke_beta(struct fixture *fixture,
 
 struct reload {
     struct reactor_event event;
-    struct node *node;
+    struct links *node;
     enum err err;
     atomic_bool is_done;
 };
@@ -333,7 +357,7 @@ static void run_reload(struct reactor_event *event)
 {
     struct reload *reload = OWNER_OF(event, struct reload, event);
     struct err_detail why = {{0}};
-    reload->err = node_reload(reload->node, &why);
+    reload->err = links_reload(reload->node, &why);
     atomic_store(&reload->is_done, true);
 }
 
@@ -341,33 +365,58 @@ static void a_reload_cuts_who_is_revoked(void **state)
 {
     struct watch alpha_watch;
     struct watch beta_watch;
-    scoped(node_close) struct node *alpha = NULL;
-    scoped(node_close) struct node *beta = NULL;
+    scoped(links_close) struct links *alpha = NULL;
+    scoped(links_close) struct links *beta = NULL;
     start_node(*state, "alpha", &alpha_watch, &alpha);
     start_node(*state, "beta", &beta_watch, &beta);
     wait_for(&alpha_watch, &alpha_watch.up_count, 1);
     CHECK(alpha_watch.serial == 2);
     change_keys(*state, revoke_beta);
     struct reload reload = {.event.run = run_reload, .node = alpha};
-    reactor_post(node_reactor(alpha), &reload.event);
+    reactor_post(links_reactor(alpha), &reload.event);
     wait_for(&alpha_watch, &alpha_watch.cut_count, 1);
-    node_stop(alpha); /* after the turn in which it reloaded */
+    links_stop(alpha); /* after the turn in which it reloaded */
     CHECK(atomic_load(&reload.is_done));
     CHECK_OK(reload.err);
+}
+
+/* As when a newer one came over the links and could not be written. */
+static void an_older_trust_in_the_folder_does_not_count(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[256];
+    uint8_t *older = NULL;
+    size_t length = 0;
+    scoped(links_close) struct links *alpha = NULL;
+    struct err_detail why = {{0}};
+    const struct files *files = posix_files();
+    CHECK_OK(open_node(fixture, "alpha", "alpha", NULL, &alpha, &why));
+    uint64_t version = trust_version(endpoint_trust(links_endpoint(alpha)));
+    (void)snprintf(path, sizeof path, "%s/alpha/trust", fixture->cluster);
+    CHECK_OK(files->read(files->context, path, FILE_PUBLIC, 1 << 16, &older,
+                         &length));
+    change_keys(fixture, revoke_beta);
+    CHECK_OK(links_reload(alpha, &why));
+    CHECK(trust_version(endpoint_trust(links_endpoint(alpha))) == version + 1);
+    CHECK_OK(files->write(files->context, path, FILE_PUBLIC, true,
+                          bytes_of(older, length)));
+    free(older);
+    CHECK_OK(links_reload(alpha, &why));
+    CHECK(trust_version(endpoint_trust(links_endpoint(alpha))) == version + 1);
 }
 
 static void a_failed_reload_changes_nothing(void **state)
 {
     struct fixture *fixture = *state;
     char path[256];
-    scoped(node_close) struct node *alpha = NULL;
+    scoped(links_close) struct links *alpha = NULL;
     struct err_detail why = {{0}};
     CHECK_OK(open_node(fixture, "alpha", "alpha", NULL, &alpha, &why));
     (void)snprintf(path, sizeof path, "%s/alpha/trust", fixture->cluster);
     CHECK(unlink(path) == 0);
-    CHECK_ERR(node_reload(alpha, &why), ERR_NOT_FOUND);
+    CHECK_ERR(links_reload(alpha, &why), ERR_NOT_FOUND);
     CHECK(strstr(why.text, "trust"));
-    CHECK_OK(node_start(alpha));
+    CHECK_OK(links_start(alpha));
 }
 
 int main(void)
@@ -381,6 +430,8 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_keys_of_another_cluster, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(checks_the_files_and_takes_no_address,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_a_key_that_others_can_read,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(says_which_address_is_in_use, set_up,
@@ -389,6 +440,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_failed_reload_changes_nothing, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(
+            an_older_trust_in_the_folder_does_not_count, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("node", tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-#include "node/node.h"
+#include "node/links.h"
 
 #include "base/owner.h"
 #include "base/posix/posix_clock.h"
@@ -24,7 +24,7 @@
 #define KEYS_PAUSE_NS (60 * NS_PER_S)
 #define EXPIRY_PAUSE_NS (24 * 60 * 60 * NS_PER_S) /* between warnings */
 
-struct node {
+struct links {
     struct timer keys_timer;   /* the next look at the keys folder */
     uint64_t expiry_warned_ns; /* 0: never */
     enum err reload_err;       /* of the last look */
@@ -32,19 +32,19 @@ struct node {
     struct log *log;
     const struct identity *identity;
     struct trust *trust;
-    struct posix_reactor *links;
+    struct posix_reactor *reactor;
     struct posix_reactor *door;
     struct endpoint *endpoint;
 };
 
 /* ---- opening, in order ---- */
 
-static enum err open_settings(struct node *node,
-                              const struct node_options *options,
+static enum err open_settings(struct links *links,
+                              const struct links_options *options,
                               struct problems *problems,
                               struct err_detail *why)
 {
-    enum err err = config_open(&node->settings, posix_files(),
+    enum err err = config_open(&links->settings, posix_files(),
                                options->config_path, problems);
     if (err) {
         char text[PROBLEM_TEXT_BYTES] = "out of memory";
@@ -54,11 +54,11 @@ static enum err open_settings(struct node *node,
         err_explain(why, "%s", text);
         return err;
     }
-    char *name = node->settings->node.name;
+    char *name = links->settings->node.name;
     if (options->name) {
         (void)snprintf(name, SETTINGS_NAME_BYTES, "%s", options->name);
     }
-    if (settings_self(node->settings)) {
+    if (settings_self(links->settings)) {
         return ERR_NONE;
     }
     err_explain(why,
@@ -69,14 +69,15 @@ static enum err open_settings(struct node *node,
     return ERR_INVALID;
 }
 
-static enum err open_log(struct node *node, const struct node_options *options)
+static enum err open_log(struct links *links,
+                         const struct links_options *options)
 {
-    struct log_config config = {.node = node->settings->node.name,
-                                .level_min = node->settings->node.log_level,
-                                .format = node->settings->node.log_format,
+    struct log_config config = {.node = links->settings->node.name,
+                                .level_min = links->settings->node.log_level,
+                                .format = links->settings->node.log_format,
                                 .sink = options->log_sink,
                                 .clock = posix_clock()};
-    return log_open(&node->log, &config);
+    return log_open(&links->log, &config);
 }
 
 static uint32_t peer_count_max(const struct settings *settings)
@@ -86,9 +87,9 @@ static uint32_t peer_count_max(const struct settings *settings)
 }
 
 /* What the members of the file need; more may come with clients. */
-static enum err check_limits(const struct node *node, struct err_detail *why)
+static enum err check_limits(const struct links *links, struct err_detail *why)
 {
-    const struct settings *settings = node->settings;
+    const struct settings *settings = links->settings;
     uint64_t peer_count = settings->cluster.member_count;
     struct posix_limits_needed needed = {
         .descriptor_count = peer_count * DESCRIPTORS_PER_PEER +
@@ -100,12 +101,12 @@ static enum err check_limits(const struct node *node, struct err_detail *why)
 }
 
 /* What is in the keys folder: our certificate, and that trust bears it. */
-static enum err read_keys(const struct node *node,
+static enum err read_keys(const struct links *links,
                           const struct identity **identity,
                           struct trust **trust,
                           struct err_detail *why)
 {
-    const struct settings_node *own = &node->settings->node;
+    const struct settings_node *own = &links->settings->node;
     char path[SETTINGS_PATH_BYTES + 8];
     (void)snprintf(path, sizeof path, "%s/trust", own->keys_dir);
     enum err err =
@@ -120,8 +121,8 @@ static enum err read_keys(const struct node *node,
     err = trust_check(
         *trust, bytes_of((*identity)->encoded, (*identity)->encoded_length),
         clock_wall_ms(posix_clock()),
-        node->settings->cluster.limits.clock_skew_ms, &own_certificate, why);
-    if (!err && memcmp(own_certificate.cluster_id, node->settings->cluster.id,
+        links->settings->cluster.limits.clock_skew_ms, &own_certificate, why);
+    if (!err && memcmp(own_certificate.cluster_id, links->settings->cluster.id,
                        CLUSTER_ID_BYTES) != 0) {
         char id[2 * CLUSTER_ID_BYTES + 1];
         hex_encode(id, bytes_of(own_certificate.cluster_id, CLUSTER_ID_BYTES));
@@ -139,24 +140,25 @@ static enum err read_keys(const struct node *node,
     return err;
 }
 
-static enum err open_identity(struct node *node, struct err_detail *why)
+static enum err open_identity(struct links *links, struct err_detail *why)
 {
     enum err err = identity_library_init();
-    return err ? err : read_keys(node, &node->identity, &node->trust, why);
+    return err ? err : read_keys(links, &links->identity, &links->trust, why);
 }
 
-static void warn_of_expiry(struct node *node)
+static void warn_of_expiry(struct links *links)
 {
     uint64_t now_ns = clock_now_ns(posix_clock());
     int64_t now_ms = clock_wall_ms(posix_clock());
-    int64_t left_ms = node->identity->certificate.not_after * MS_PER_S - now_ms;
+    int64_t left_ms =
+        links->identity->certificate.not_after * MS_PER_S - now_ms;
     int64_t warning_ms =
-        (int64_t)node->settings->cluster.limits.certificate_warning_ms;
-    bool is_due = node->expiry_warned_ns == 0 ||
-                  now_ns - node->expiry_warned_ns >= EXPIRY_PAUSE_NS;
+        (int64_t)links->settings->cluster.limits.certificate_warning_ms;
+    bool is_due = links->expiry_warned_ns == 0 ||
+                  now_ns - links->expiry_warned_ns >= EXPIRY_PAUSE_NS;
     if (left_ms < warning_ms && is_due) {
-        node->expiry_warned_ns = now_ns;
-        log_warn(node->log, "certificate.expires",
+        links->expiry_warned_ns = now_ns;
+        log_warn(links->log, "certificate.expires",
                  LOG_NUMBER("days_left", left_ms / MS_PER_DAY),
                  LOG_TEXT("next", "troupe key renew"));
     }
@@ -185,15 +187,16 @@ static void use_settings(struct endpoint_config *config,
     config->dial_ms_min = (uint32_t)timeouts->dial_backoff_min_ms;
     config->dial_ms_max = (uint32_t)timeouts->dial_backoff_max_ms;
     config->peer_count_max = peer_count_max(settings);
+    config->client_count_max = limits->clients_max;
     config->door_connection_count_max = settings->node.door_connections_max;
     config->digest_bytes_max = (uint32_t)limits->bus_message_bytes_max;
 }
 
-static enum err open_endpoint(struct node *node,
-                              const struct node_options *options,
+static enum err open_endpoint(struct links *links,
+                              const struct links_options *options,
                               struct err_detail *why)
 {
-    const struct settings *settings = node->settings;
+    const struct settings *settings = links->settings;
     const struct settings_member *self = settings_self(settings);
     char door[SOCKET_URL_BYTES];
     char bus[SOCKET_URL_BYTES];
@@ -207,11 +210,11 @@ static enum err open_endpoint(struct node *node,
         .network = nng_network(),
         .clock = posix_clock(),
         .entropy = posix_entropy(),
-        .log = node->log,
-        .reactor = posix_reactor_get(node->links),
-        .door_reactor = posix_reactor_get(node->door),
-        .identity = node->identity,
-        .trust = node->trust,
+        .log = links->log,
+        .reactor = posix_reactor_get(links->reactor),
+        .door_reactor = posix_reactor_get(links->door),
+        .identity = links->identity,
+        .trust = links->trust,
         .addresses = {.door = door,
                       .bus = bus,
                       .pair_bind = bind,
@@ -219,16 +222,15 @@ static enum err open_endpoint(struct node *node,
                       .pair_first = settings_link_first(settings, self),
                       .pair_count = settings_link_count(settings, self)},
         .events = options->events,
-        .bus_key_maker = settings->cluster.members[0].name,
     };
     endpoint_config_defaults(&config);
     use_settings(&config, settings);
-    return endpoint_open(&node->endpoint, &config, why);
+    return endpoint_open(&links->endpoint, &config, why);
 }
 
-static enum err add_members(struct node *node, struct err_detail *why)
+static enum err add_members(struct links *links, struct err_detail *why)
 {
-    const struct settings *settings = node->settings;
+    const struct settings *settings = links->settings;
     for (uint32_t i = 0; i < settings->cluster.member_count; i++) {
         const struct settings_member *member = &settings->cluster.members[i];
         if (member == settings_self(settings)) {
@@ -240,7 +242,7 @@ static enum err add_members(struct node *node, struct err_detail *why)
         settings_bus_url(bus, settings, member, SETTINGS_ADVERTISED);
         struct peer_address address = {
             .name = member->name, .door = door, .bus = bus};
-        enum err err = endpoint_peer_add(node->endpoint, &address, NULL);
+        enum err err = endpoint_peer_add(links->endpoint, &address, NULL);
         if (err) {
             err_explain(why, "node %s: %s", member->name, err_text(err));
             return err;
@@ -249,129 +251,157 @@ static enum err add_members(struct node *node, struct err_detail *why)
     return ERR_NONE;
 }
 
-static enum err open_layers(struct node *node,
-                            const struct node_options *options,
-                            struct problems *problems,
-                            struct err_detail *why)
+/* What needs nothing but files. */
+static enum err read_files(struct links *links,
+                           const struct links_options *options,
+                           struct problems *problems,
+                           struct err_detail *why)
 {
-    enum err err = open_settings(node, options, problems, why);
+    enum err err = open_settings(links, options, problems, why);
     if (!err) {
-        err = open_log(node, options);
-    }
-    if (!err) {
-        err = check_limits(node, why);
+        err = open_log(links, options);
     }
     if (!err) {
-        err = open_identity(node, why);
+        err = check_limits(links, why);
     }
     if (!err) {
-        warn_of_expiry(node);
-        err = posix_reactor_open(&node->links, "links");
+        err = open_identity(links, why);
     }
     if (!err) {
-        err = posix_reactor_open(&node->door, "door");
-    }
-    if (!err) {
-        err = open_endpoint(node, options, why);
-    }
-    return err ? err : add_members(node, why);
-}
-
-enum err node_open(struct node **out,
-                   const struct node_options *options,
-                   struct problems *problems,
-                   struct err_detail *why)
-{
-    scoped(node_close) struct node *node = calloc(1, sizeof *node);
-    if (!node) {
-        return ERR_MEMORY;
-    }
-    enum err err = open_layers(node, options, problems, why);
-    if (err) {
-        if (why && !why->text[0]) {
-            err_explain(why, "%s", err_text(err));
-        }
-        return err;
-    }
-    *out = node;
-    node = NULL;
-    return ERR_NONE;
-}
-
-static void run_keys_timer(struct timer *timer);
-
-enum err node_start(struct node *node)
-{
-    node->keys_timer.fire = run_keys_timer;
-    reactor_timer_set(node_reactor(node), &node->keys_timer, KEYS_PAUSE_NS);
-    enum err err = posix_reactor_start(node->door);
-    if (!err) {
-        err = posix_reactor_start(node->links);
-    }
-    if (err) {
-        node_stop(node);
+        warn_of_expiry(links);
     }
     return err;
 }
 
-void node_stop(struct node *node)
+static enum err open_layers(struct links *links,
+                            const struct links_options *options,
+                            struct problems *problems,
+                            struct err_detail *why)
 {
-    posix_reactor_stop(node->links);
-    posix_reactor_stop(node->door);
+    enum err err = read_files(links, options, problems, why);
+    if (!err) {
+        err = posix_reactor_open(&links->reactor, "links");
+    }
+    if (!err) {
+        err = posix_reactor_open(&links->door, "door");
+    }
+    if (!err) {
+        err = open_endpoint(links, options, why);
+    }
+    return err || options->knows_nobody ? err : add_members(links, why);
 }
 
-void node_close(struct node **node)
+static enum err explained(enum err err, struct err_detail *why)
 {
-    if (!*node) {
+    if (err && why && !why->text[0]) {
+        err_explain(why, "%s", err_text(err));
+    }
+    return err;
+}
+
+enum err links_open(struct links **out,
+                    const struct links_options *options,
+                    struct problems *problems,
+                    struct err_detail *why)
+{
+    scoped(links_close) struct links *links = calloc(1, sizeof *links);
+    if (!links) {
+        return ERR_MEMORY;
+    }
+    enum err err = explained(open_layers(links, options, problems, why), why);
+    if (err) {
+        return err;
+    }
+    *out = links;
+    links = NULL;
+    return ERR_NONE;
+}
+
+enum err links_check(const struct links_options *options,
+                     struct problems *problems,
+                     struct err_detail *why)
+{
+    scoped(links_close) struct links *links = calloc(1, sizeof *links);
+    return links ? explained(read_files(links, options, problems, why), why)
+                 : ERR_MEMORY;
+}
+
+static void run_keys_timer(struct timer *timer);
+
+enum err links_start(struct links *links)
+{
+    links->keys_timer.fire = run_keys_timer;
+    reactor_timer_set(links_reactor(links), &links->keys_timer, KEYS_PAUSE_NS);
+    enum err err = posix_reactor_start(links->door);
+    if (!err) {
+        err = posix_reactor_start(links->reactor);
+    }
+    if (err) {
+        links_stop(links);
+    }
+    return err;
+}
+
+void links_stop(struct links *links)
+{
+    posix_reactor_stop(links->reactor);
+    posix_reactor_stop(links->door);
+}
+
+void links_close(struct links **links)
+{
+    if (!*links) {
         return;
     }
-    node_stop(*node);
-    if ((*node)->links) {
-        reactor_timer_cancel(node_reactor(*node), &(*node)->keys_timer);
+    links_stop(*links);
+    if ((*links)->reactor) {
+        reactor_timer_cancel(links_reactor(*links), &(*links)->keys_timer);
     }
-    endpoint_close(&(*node)->endpoint);
-    posix_reactor_close(&(*node)->links);
-    posix_reactor_close(&(*node)->door);
-    trust_unref(&(*node)->trust);
-    identity_unref(&(*node)->identity);
-    log_close(&(*node)->log);
-    settings_close(&(*node)->settings);
-    free(*node);
-    *node = NULL;
+    endpoint_close(&(*links)->endpoint);
+    posix_reactor_close(&(*links)->reactor);
+    posix_reactor_close(&(*links)->door);
+    trust_unref(&(*links)->trust);
+    identity_unref(&(*links)->identity);
+    log_close(&(*links)->log);
+    settings_close(&(*links)->settings);
+    free(*links);
+    *links = NULL;
 }
 
-static enum err use_keys(struct node *node,
+static enum err use_keys(struct links *links,
                          const struct identity *identity,
                          struct trust *trust,
                          struct err_detail *why)
 {
     enum err err = ERR_NONE;
-    if (trust_version(trust) != trust_version(node->trust)) {
-        err = endpoint_trust_set(node->endpoint, trust, why);
+    /* An older file does not count: a newer trust came over the links, and
+     * could not be kept, or is just being written. */
+    if (trust_version(trust) > trust_version(endpoint_trust(links->endpoint))) {
+        err = endpoint_trust_set(links->endpoint, trust, why);
         if (err) {
             return err;
         }
-        trust_unref(&node->trust);
-        node->trust = trust_ref(trust);
+        trust_unref(&links->trust);
+        links->trust = trust_ref(trust);
     }
-    if (identity->certificate.serial != node->identity->certificate.serial) {
-        err = endpoint_identity_set(node->endpoint, identity);
+    if (identity->certificate.serial != links->identity->certificate.serial) {
+        err = endpoint_identity_set(links->endpoint, identity);
         if (err) {
             return err;
         }
-        identity_unref(&node->identity);
-        node->identity = identity_ref(identity);
+        identity_unref(&links->identity);
+        links->identity = identity_ref(identity);
     }
-    warn_of_expiry(node);
+    warn_of_expiry(links);
     return ERR_NONE;
 }
 
-enum err node_reload(struct node *node, struct err_detail *why)
+enum err links_reload(struct links *links, struct err_detail *why)
 {
     scoped(identity_unref) const struct identity *identity = NULL;
     scoped(trust_unref) struct trust *trust = NULL;
-    enum err err = read_keys(node, &identity, &trust, why);
-    return err ? err : use_keys(node, identity, trust, why);
+    enum err err = read_keys(links, &identity, &trust, why);
+    return err ? err : use_keys(links, identity, trust, why);
 }
 
 /*
@@ -380,34 +410,34 @@ enum err node_reload(struct node *node, struct err_detail *why)
  */
 static void run_keys_timer(struct timer *timer)
 {
-    struct node *node = OWNER_OF(timer, struct node, keys_timer);
+    struct links *links = OWNER_OF(timer, struct links, keys_timer);
     struct err_detail why = {{0}};
-    enum err err = node_reload(node, &why);
-    if (err && err != node->reload_err) {
-        log_error(node->log, "keys.refused", LOG_ERR(err),
+    enum err err = links_reload(links, &why);
+    if (err && err != links->reload_err) {
+        log_error(links->log, "keys.refused", LOG_ERR(err),
                   LOG_TEXT("why", why.text),
                   LOG_TEXT("next", "what was read before stays in use"));
     }
-    node->reload_err = err;
-    reactor_timer_set(node_reactor(node), timer, KEYS_PAUSE_NS);
+    links->reload_err = err;
+    reactor_timer_set(links_reactor(links), timer, KEYS_PAUSE_NS);
 }
 
-const struct settings *node_settings(const struct node *node)
+const struct settings *links_settings(const struct links *links)
 {
-    return node->settings;
+    return links->settings;
 }
 
-struct log *node_log(const struct node *node)
+struct log *links_log(const struct links *links)
 {
-    return node->log;
+    return links->log;
 }
 
-struct endpoint *node_endpoint(const struct node *node)
+struct endpoint *links_endpoint(const struct links *links)
 {
-    return node->endpoint;
+    return links->endpoint;
 }
 
-struct reactor *node_reactor(const struct node *node)
+struct reactor *links_reactor(const struct links *links)
 {
-    return posix_reactor_get(node->links);
+    return posix_reactor_get(links->reactor);
 }

@@ -1,0 +1,631 @@
+#include "client/client.h"
+
+#include "base/owner.h"
+#include "base/posix/posix_clock.h"
+#include "base/posix/posix_entropy.h"
+#include "base/posix/posix_reactor.h"
+#include "base/posix/posix_waker.h"
+#include "base/scope.h"
+#include "base/time_units.h"
+#include "config/certificate.h"
+#include "transport/calls.h"
+#include "transport/nng_network.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define NOBODY UINT32_MAX
+#define HANDSHAKE_MS 2000
+#define DIAL_MS_MIN 10
+#define DIAL_MS_MAX 200
+#define ASKING_MAX 1
+
+/* One of those whom we are told, and how it went. */
+struct attempt {
+    char name[CERTIFICATE_NAME_BYTES];
+    char door[SOCKET_URL_BYTES];
+    struct peer *peer; /* NULL: not knocked at just now */
+    enum err err;      /* ERR_NONE: no word yet */
+    bool is_by_peer;
+    char text[128]; /* more about it */
+};
+
+enum order_state {
+    ORDER_NONE,
+    ORDER_WAITS, /* for a link */
+    ORDER_ASKED,
+};
+
+/* What the caller waits for. Handed to and fro between both threads. */
+struct order {
+    struct reactor_event event;
+    enum order_state state;
+    bool asks; /* else it wants the link alone */
+    uint8_t service;
+    struct bytes question;
+    uint64_t until_ns;
+    struct timer timer; /* while it waits for a link */
+    struct call call;
+
+    enum err err;
+    uint8_t *answer;
+    size_t answer_length;
+    _Atomic bool is_done;
+};
+
+struct client {
+    /* Set once by client_open(). */
+    struct log *log;
+    uint32_t connect_ms;
+    struct attempt *attempts;
+    uint32_t attempt_count;
+    struct posix_reactor *runner;
+    struct posix_waker *posix_waker;
+    struct waker waker; /* wakes the caller */
+
+    /* The links' thread. */
+    struct endpoint *endpoint;
+    struct calls *calls;
+    uint32_t linked;       /* index of an attempt; NOBODY */
+    uint32_t last;         /* that was linked last */
+    struct asked *leaving; /* the linked node ends, and waits for this answer */
+    bool is_linking;
+    uint32_t first;       /* to be tried, since it is linking */
+    uint32_t tried_count; /* since then */
+    struct timer next_timer;
+    struct timer end_timer;
+    struct timer tidy_timer;
+
+    /* The caller's, but while it waits. */
+    struct order order;
+};
+
+static struct reactor *reactor_of(const struct client *client)
+{
+    return posix_reactor_get(client->runner);
+}
+
+/* ---- the order ---- */
+
+static void finish_order(struct client *client, enum err err, struct bytes says)
+{
+    struct order *order = &client->order;
+    assert(order->state != ORDER_NONE);
+    reactor_timer_cancel(reactor_of(client), &order->timer);
+    order->state = ORDER_NONE;
+    order->err = err;
+    if (says.length > 0) {
+        order->answer = malloc(says.length);
+        if (order->answer) {
+            memcpy(order->answer, says.data, says.length);
+            order->answer_length = says.length;
+        } else {
+            order->err = ERR_MEMORY;
+        }
+    }
+    struct waker waker = client->waker;
+    /* From here on it is the caller's, who may close the client once this
+     * thread has ended. */
+    atomic_store(&order->is_done, true);
+    waker.wake(waker.context);
+}
+
+static void run_order_timeout(struct timer *timer)
+{
+    struct client *client = OWNER_OF(timer, struct client, order.timer);
+    finish_order(client, ERR_UNREACHABLE, (struct bytes){0});
+}
+
+/* Until there is a link. */
+static void let_wait(struct client *client)
+{
+    struct order *order = &client->order;
+    uint64_t now_ns = reactor_now_ns(reactor_of(client));
+    order->state = ORDER_WAITS;
+    if (order->asks) {
+        reactor_timer_set(reactor_of(client), &order->timer,
+                          order->until_ns > now_ns ? order->until_ns - now_ns
+                                                   : 0);
+    }
+}
+
+/* There is a link: go on with what waits for it. */
+static void serve_order(struct client *client)
+{
+    struct order *order = &client->order;
+    if (order->state != ORDER_WAITS) {
+        return;
+    }
+    if (!order->asks) {
+        finish_order(client, ERR_NONE, (struct bytes){0});
+        return;
+    }
+    uint64_t now_ns = reactor_now_ns(reactor_of(client));
+    uint64_t left_ns = order->until_ns > now_ns ? order->until_ns - now_ns : 0;
+    reactor_timer_cancel(reactor_of(client), &order->timer);
+    order->state = ORDER_ASKED;
+    enum err err = calls_ask(
+        client->calls, client->attempts[client->linked].peer, order->service,
+        order->question, (uint32_t)(left_ns / NS_PER_MS), &order->call);
+    if (err) {
+        finish_order(client, err, (struct bytes){0});
+    }
+}
+
+/* ---- linking ---- */
+
+static struct attempt *attempt_of(struct client *client,
+                                  const struct peer *peer)
+{
+    for (uint32_t i = 0; i < client->attempt_count; i++) {
+        if (client->attempts[i].peer == peer) {
+            return &client->attempts[i];
+        }
+    }
+    return NULL;
+}
+
+/* It will not be otherwise in a moment. */
+static bool is_final(const struct attempt *attempt)
+{
+    switch (attempt->err) {
+    case ERR_NONE:
+    case ERR_TIMEOUT:
+    case ERR_BUSY:
+    case ERR_MEMORY:
+    case ERR_LIMIT:
+    case ERR_IO:
+    case ERR_MALFORMED:
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* What there is to say when nobody lets us in: a refusal of us before one of
+ * theirs, and that before silence. */
+static enum err verdict(const struct client *client)
+{
+    enum err ours = ERR_NONE;
+    for (uint32_t i = 0; i < client->attempt_count; i++) {
+        const struct attempt *attempt = &client->attempts[i];
+        if (is_final(attempt) && attempt->is_by_peer) {
+            return attempt->err;
+        }
+        if (is_final(attempt) && !ours) {
+            ours = attempt->err;
+        }
+    }
+    return ours ? ours : ERR_UNREACHABLE;
+}
+
+static void leave(struct client *client, struct attempt *attempt)
+{
+    if (attempt->peer) {
+        calls_forget_peer(client->calls, attempt->peer);
+        struct peer *peer = attempt->peer;
+        attempt->peer = NULL;
+        endpoint_peer_remove(client->endpoint, &peer);
+    }
+}
+
+static void leave_others(struct client *client)
+{
+    for (uint32_t i = 0; i < client->attempt_count; i++) {
+        if (i != client->linked) {
+            leave(client, &client->attempts[i]);
+        }
+    }
+}
+
+static void stop_linking(struct client *client)
+{
+    client->is_linking = false;
+    reactor_timer_cancel(reactor_of(client), &client->next_timer);
+    reactor_timer_cancel(reactor_of(client), &client->end_timer);
+}
+
+static void give_up(struct client *client)
+{
+    stop_linking(client);
+    leave_others(client);
+    if (client->order.state == ORDER_WAITS) {
+        finish_order(client, verdict(client), (struct bytes){0});
+    }
+}
+
+static void run_end(struct timer *timer)
+{
+    give_up(OWNER_OF(timer, struct client, end_timer));
+}
+
+static void run_tidy(struct timer *timer)
+{
+    struct client *client = OWNER_OF(timer, struct client, tidy_timer);
+    if (client->linked != NOBODY) {
+        leave_others(client);
+    }
+}
+
+static bool all_have_refused(const struct client *client)
+{
+    for (uint32_t i = 0; i < client->attempt_count; i++) {
+        if (!is_final(&client->attempts[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void try_next_in_ms(struct client *client, uint64_t ms)
+{
+    reactor_timer_set(reactor_of(client), &client->next_timer, ms * NS_PER_MS);
+}
+
+static void knock_at(struct client *client, struct attempt *attempt)
+{
+    struct peer_address address = {.name = attempt->name,
+                                   .door = attempt->door};
+    attempt->err = attempt->peer ? ERR_NONE
+                                 : endpoint_peer_add(client->endpoint, &address,
+                                                     &attempt->peer);
+    attempt->is_by_peer = false;
+    attempt->text[0] = '\0';
+}
+
+static void run_next(struct timer *timer)
+{
+    struct client *client = OWNER_OF(timer, struct client, next_timer);
+    if (client->tried_count < client->attempt_count) {
+        uint32_t i =
+            (client->first + client->tried_count++) % client->attempt_count;
+        knock_at(client, &client->attempts[i]);
+        try_next_in_ms(client,
+                       client->attempts[i].err ? 0 : CLIENT_PATIENCE_MS);
+    } else if (all_have_refused(client)) {
+        give_up(client);
+    }
+}
+
+static void start_linking(struct client *client, uint32_t first)
+{
+    client->is_linking = true;
+    client->first = first;
+    client->tried_count = 0;
+    for (uint32_t i = 0; i < client->attempt_count; i++) {
+        client->attempts[i].err = ERR_NONE;
+    }
+    try_next_in_ms(client, 0);
+    reactor_timer_set(reactor_of(client), &client->end_timer,
+                      client->connect_ms * NS_PER_MS);
+}
+
+/* ---- a node that ends ---- */
+
+/* Its link is left when there is one with another node. */
+static void go_elsewhere(struct client *client)
+{
+    if (client->linked != NOBODY && client->attempt_count > 1) {
+        client->linked = NOBODY;
+        start_linking(client, client->last + 1);
+    }
+}
+
+static void take_leave(struct client *client)
+{
+    if (client->leaving && client->order.state != ORDER_ASKED) {
+        go_elsewhere(client);
+        asked_answer(&client->leaving, ERR_NONE, (struct bytes){0});
+    }
+}
+
+static void on_leaving(void *context,
+                       struct asked *asked,
+                       struct bytes question)
+{
+    struct client *client = context;
+    (void)question;
+    if (client->leaving || client->linked == NOBODY ||
+        asked_peer(asked) != client->attempts[client->linked].peer) {
+        asked_answer(&asked, ERR_NONE, (struct bytes){0});
+        return;
+    }
+    client->leaving = asked;
+    take_leave(client);
+}
+
+/* A node that ends has done nothing when it says so: another one is asked. */
+static void on_answer(struct call *call, enum err err, struct bytes answer)
+{
+    struct client *client = OWNER_OF(call, struct client, order.call);
+    if (err == ERR_NOT_LEADER && client->attempt_count > 1) {
+        let_wait(client);
+        go_elsewhere(client);
+    } else {
+        finish_order(client, err, answer);
+    }
+    take_leave(client);
+}
+
+/* ---- what the endpoint tells ---- */
+
+static void on_linked(struct client *client, const struct attempt *attempt)
+{
+    if (client->linked == NOBODY) {
+        client->linked = (uint32_t)(attempt - client->attempts);
+        client->last = client->linked;
+        stop_linking(client);
+        reactor_timer_set(reactor_of(client), &client->tidy_timer, 0);
+        serve_order(client);
+    }
+}
+
+static void on_change(void *context, struct peer *peer, enum peer_change change)
+{
+    struct client *client = context;
+    if (!client->calls) {
+        return; /* we are closing */
+    }
+    const struct attempt *attempt = attempt_of(client, peer);
+    bool is_linked = attempt && client->linked != NOBODY &&
+                     attempt == &client->attempts[client->linked];
+    if (change == PEER_DOWN && is_linked) {
+        client->linked = NOBODY; /* before it is known to who asks */
+        if (client->leaving) {
+            asked_answer(&client->leaving, ERR_NONE, (struct bytes){0});
+        }
+        start_linking(client, client->last + 1); /* it may have ended */
+    }
+    calls_on_change(client->calls, peer, change);
+    if (change == PEER_UP && attempt) {
+        on_linked(client, attempt);
+    }
+}
+
+static void on_refused(void *context,
+                       struct peer *peer,
+                       const struct peer_refusal *refusal)
+{
+    struct client *client = context;
+    struct attempt *attempt = attempt_of(client, peer);
+    if (!attempt) {
+        return;
+    }
+    attempt->err = refusal->err;
+    attempt->is_by_peer = refusal->is_by_peer;
+    (void)snprintf(attempt->text, sizeof attempt->text, "%s", refusal->text);
+    if (client->is_linking && is_final(attempt)) {
+        try_next_in_ms(client, 0);
+    }
+}
+
+static void explain(const struct client *client, struct err_detail *why)
+{
+    char text[sizeof why->text] = {0};
+    size_t length = 0;
+    for (uint32_t i = 0; i < client->attempt_count; i++) {
+        const struct attempt *attempt = &client->attempts[i];
+        enum err err = attempt->err ? attempt->err : ERR_TIMEOUT;
+        int added =
+            snprintf(text + length, sizeof text - length, "%s%s (%s): %s%s",
+                     i ? "; " : "", attempt->name, attempt->door,
+                     attempt->is_by_peer ? "it says of us: " : "",
+                     attempt->text[0] ? attempt->text : err_text(err));
+        if (added < 0 || (size_t)added >= sizeof text - length) {
+            break;
+        }
+        length += (size_t)added;
+    }
+    err_explain(why, "%s", text);
+}
+
+/* ---- the caller's side ---- */
+
+static void run_order(struct reactor_event *event)
+{
+    struct client *client = OWNER_OF(event, struct client, order.event);
+    let_wait(client);
+    if (client->linked != NOBODY) {
+        serve_order(client);
+        return;
+    }
+    if (!client->is_linking) {
+        start_linking(client, client->last);
+    }
+}
+
+static enum err give_order(struct client *client)
+{
+    struct order *order = &client->order;
+    atomic_store(&order->is_done, false);
+    reactor_post(reactor_of(client), &order->event);
+    while (!atomic_load(&order->is_done)) {
+        client->waker.wait(client->waker.context, TIMER_NEVER);
+    }
+    return order->err;
+}
+
+/* ---- life ---- */
+
+static enum err copy_nodes(struct client *client,
+                           const struct client_config *config,
+                           struct err_detail *why)
+{
+    client->attempts = calloc(config->node_count, sizeof *client->attempts);
+    if (!client->attempts) {
+        return ERR_MEMORY;
+    }
+    client->attempt_count = config->node_count;
+    for (uint32_t i = 0; i < config->node_count; i++) {
+        const struct client_node *node = &config->nodes[i];
+        struct attempt *attempt = &client->attempts[i];
+        if (!certificate_name_is_valid(node->name) ||
+            strlen(node->door) >= sizeof attempt->door) {
+            err_explain(why, "node \"%s\": %s", node->name,
+                        err_text(ERR_INVALID));
+            return ERR_INVALID;
+        }
+        (void)snprintf(attempt->name, sizeof attempt->name, "%s", node->name);
+        (void)snprintf(attempt->door, sizeof attempt->door, "%s", node->door);
+    }
+    return ERR_NONE;
+}
+
+static enum err open_endpoint(struct client *client,
+                              const struct client_config *config,
+                              struct err_detail *why)
+{
+    struct endpoint_config own = {
+        .network = nng_network(),
+        .clock = posix_clock(),
+        .entropy = posix_entropy(),
+        .log = config->log,
+        .reactor = reactor_of(client),
+        .door_reactor = reactor_of(client),
+        .identity = config->identity,
+        .trust = config->trust,
+        .events = {.context = client,
+                   .on_change = on_change,
+                   .on_refused = on_refused},
+    };
+    endpoint_config_defaults(&own);
+    own.peer_count_max = config->node_count;
+    own.handshake_ms = HANDSHAKE_MS;
+    own.dial_ms_min = DIAL_MS_MIN;
+    own.dial_ms_max = DIAL_MS_MAX;
+    return endpoint_open(&client->endpoint, &own, why);
+}
+
+static enum err open_calls(struct client *client)
+{
+    struct calls_config config = {.endpoint = client->endpoint,
+                                  .reactor = reactor_of(client),
+                                  .log = client->log};
+    calls_config_defaults(&config);
+    config.asking_max = ASKING_MAX;
+    config.asked_max = 2 * client->attempt_count;
+    enum err err = calls_open(&client->calls, &config);
+    if (!err) {
+        calls_serve(client->calls, CALLS_SERVICE_LEAVING, on_leaving, client,
+                    false);
+    }
+    return err;
+}
+
+static enum err open_parts(struct client *client,
+                           const struct client_config *config,
+                           struct err_detail *why)
+{
+    enum err err = copy_nodes(client, config, why);
+    if (!err) {
+        err = posix_waker_open(&client->posix_waker);
+    }
+    if (!err) {
+        client->waker = posix_waker_table(client->posix_waker);
+        err = posix_reactor_open(&client->runner, "client");
+    }
+    if (!err) {
+        err = open_endpoint(client, config, why);
+    }
+    if (!err) {
+        err = open_calls(client);
+    }
+    return err ? err : posix_reactor_start(client->runner);
+}
+
+enum err client_open(struct client **out,
+                     const struct client_config *config,
+                     struct err_detail *why)
+{
+    if (config->identity->certificate.role == ROLE_NODE) {
+        err_explain(why, "the identity is a node's, not a client's");
+        return ERR_DENIED;
+    }
+    if (config->node_count == 0) {
+        err_explain(why, "no node to ask");
+        return ERR_INVALID;
+    }
+    scoped(client_close) struct client *client = calloc(1, sizeof *client);
+    if (!client) {
+        return ERR_MEMORY;
+    }
+    client->log = config->log;
+    client->connect_ms = config->connect_ms;
+    client->linked = NOBODY;
+    client->next_timer.fire = run_next;
+    client->end_timer.fire = run_end;
+    client->tidy_timer.fire = run_tidy;
+    client->order.event.run = run_order;
+    client->order.timer.fire = run_order_timeout;
+    client->order.call.done = on_answer;
+    enum err err = open_parts(client, config, why);
+    if (err) {
+        return err;
+    }
+    err = give_order(client);
+    if (err) {
+        explain(client, why);
+        return err;
+    }
+    *out = client;
+    client = NULL; /* the caller owns it now */
+    return ERR_NONE;
+}
+
+static void end_timers(struct client *client)
+{
+    struct reactor *reactor = reactor_of(client);
+    reactor_timer_cancel(reactor, &client->next_timer);
+    reactor_timer_cancel(reactor, &client->end_timer);
+    reactor_timer_cancel(reactor, &client->tidy_timer);
+}
+
+void client_close(struct client **client)
+{
+    if (!*client) {
+        return;
+    }
+    struct client *old = *client;
+    posix_reactor_stop(old->runner);
+    if (old->runner) {
+        end_timers(old);
+    }
+    calls_close(&old->calls);
+    if (old->leaving) {
+        asked_answer(&old->leaving, ERR_CLOSED, (struct bytes){0});
+    }
+    endpoint_close(&old->endpoint);
+    posix_reactor_close(&old->runner);
+    posix_waker_close(&old->posix_waker);
+    free(old->attempts);
+    free(old);
+    *client = NULL;
+}
+
+const char *client_node_name(const struct client *client)
+{
+    return client->attempts[client->last].name;
+}
+
+enum err client_ask(struct client *client,
+                    uint8_t service,
+                    struct bytes question,
+                    uint32_t timeout_ms,
+                    uint8_t **answer,
+                    size_t *answer_length)
+{
+    struct order *order = &client->order;
+    order->asks = true;
+    order->service = service;
+    order->question = question;
+    order->until_ns = clock_now_ns(posix_clock()) + timeout_ms * NS_PER_MS;
+    order->answer = NULL;
+    order->answer_length = 0;
+    enum err err = give_order(client);
+    *answer = order->answer;
+    *answer_length = order->answer_length;
+    order->answer = NULL;
+    return err;
+}

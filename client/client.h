@@ -1,0 +1,78 @@
+/*
+ * A program that is not a member of the cluster: the CLI, or one that asks.
+ *
+ * It links with one of the nodes that it is told: it begins with the first and
+ * takes up the next when one refuses, or after CLIENT_PATIENCE_MS while it goes
+ * on trying those before. When a link is lost it begins with the one behind
+ * that. A client has a thread of its own for its links; its
+ * functions may be called by one thread at a time, and wait.
+ */
+
+#ifndef CLIENT_CLIENT_H
+#define CLIENT_CLIENT_H
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "config/identity.h"
+#include "config/trust.h"
+
+#include <stdint.h>
+
+#define CLIENT_PATIENCE_MS 300
+
+struct client;
+
+struct client_node {
+    const char *name;
+    const char *door; /* URL */
+};
+
+struct client_config {
+    const struct identity *identity; /* shared; role client, operator or
+                                        observer */
+    struct trust *trust;             /* shared */
+    const struct client_node *nodes; /* in the order in which to try; copied */
+    uint32_t node_count;
+    uint32_t connect_ms; /* for all attempts together */
+    struct log *log;     /* may be NULL */
+};
+
+/*
+ * Link with a node. Blocks.
+ *
+ * ERR_UNREACHABLE   none of them answers: `why` has each and why not
+ * ERR_REVOKED, ERR_EXPIRED, ERR_DENIED ...   what a node says of us, when none
+ *                   lets us in; `why` as above
+ * ERR_INVALID       no nodes, or a name or URL is not valid: `why` says which
+ * ERR_DENIED        the identity is a node's
+ * ERR_MEMORY, ERR_LIMIT
+ */
+FALLIBLE client_open(struct client **out,
+                     const struct client_config *config,
+                     struct err_detail *why);
+void client_close(struct client **client);
+
+/* The node that it is linked with, or was last. Valid until the next call. */
+const char *client_node_name(const struct client *client);
+
+/*
+ * Ask a service of that node (transport/calls.h). Blocks, at most
+ * `timeout_ms`. `*answer` is freed by the caller with free(); NULL when
+ * there is none; with an error it may hold what the node says about it.
+ *
+ * A link that is lost is made anew, with another node if need be. What was
+ * asked on it is not asked again: ERR_UNCERTAIN. A node that ends says so
+ * (ERR_NOT_LEADER), having done nothing: then another one is asked.
+ *
+ * ERR_UNREACHABLE, ERR_REVOKED ...   it was not asked: as client_open()
+ * ERR_TIMEOUT, others                as calls_ask() and what it tells
+ */
+FALLIBLE client_ask(struct client *client,
+                    uint8_t service,
+                    struct bytes question,
+                    uint32_t timeout_ms,
+                    uint8_t **answer,
+                    size_t *answer_length);
+
+#endif
