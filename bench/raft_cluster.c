@@ -20,21 +20,17 @@
 struct start {
     struct raft_cluster_shared *shared;
     uint32_t number;
-    bool is_again;
 };
 
 static enum err run_node(void *context)
 {
     const struct start *start = context;
-    return raft_node_run(start->shared, start->number, start->is_again);
+    return raft_node_run(start->shared, start->number);
 }
 
-static enum err start_node(struct raft_cluster *cluster,
-                           uint32_t number,
-                           bool is_again)
+static enum err start_node(struct raft_cluster *cluster, uint32_t number)
 {
-    struct start start = {
-        .shared = cluster->shared, .number = number, .is_again = is_again};
+    struct start start = {.shared = cluster->shared, .number = number};
     /* What it told before is not so any more. */
     atomic_store(&cluster->shared->nodes[number].settled_count, 0);
     for (uint32_t i = 0; i < RAFT_CLUSTER_GROUPS_MAX; i++) {
@@ -142,7 +138,7 @@ FALLIBLE raft_cluster_open(struct raft_cluster *cluster,
     }
     enum err err = ERR_NONE;
     for (uint32_t i = 0; i < job->node_count && !err; i++) {
-        err = start_node(cluster, i, false);
+        err = start_node(cluster, i);
     }
     return err ? err : raft_cluster_settle(cluster, why);
 }
@@ -172,7 +168,7 @@ void raft_cluster_kill(struct raft_cluster *cluster, uint32_t node)
 
 FALLIBLE raft_cluster_restart(struct raft_cluster *cluster, uint32_t node)
 {
-    return start_node(cluster, node, true);
+    return start_node(cluster, node);
 }
 
 void raft_cluster_pause(struct raft_cluster *cluster, uint32_t node)

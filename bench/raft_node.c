@@ -3,15 +3,13 @@
 #include "base/owner.h"
 #include "base/posix/posix_clock.h"
 #include "base/posix/posix_entropy.h"
-#include "base/posix/posix_executor.h"
 #include "base/posix/posix_log.h"
 #include "base/posix/posix_reactor.h"
 #include "bench/process.h"
 #include "cluster/multiraft.h"
 #include "cluster/raft_links.h"
-#include "store/posix_disk.h"
-#include "store/rocks_kv.h"
-#include "tests/support/counter_map.h"
+#include "node/storage.h"
+#include "shard/counter_map.h"
 #include "tests/support/test_identity.h"
 #include "transport/endpoint.h"
 #include "transport/nng_network.h"
@@ -19,7 +17,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
+#include <string.h>
 #include <unistd.h>
 
 #define SEED 11
@@ -57,10 +55,7 @@ struct node {
     uint32_t number;
     struct posix_reactor *links; /* run by the process's first thread */
     struct posix_reactor *door;
-    struct posix_executor *writer;
-    struct posix_executor *applier;
-    struct posix_disk *disk;
-    struct rocks_kv *kv;
+    struct storage *storage;
     struct log *log;
     struct test_authority authority;
     struct trust *trust;
@@ -379,31 +374,28 @@ static enum err add_peers(struct node *node)
     return err;
 }
 
-static enum err open_store(struct node *node, bool is_again)
+/* Disk ids that all nodes know beforehand. */
+static void fill_disk_id(void *context, void *to, size_t length)
 {
-    char path[RAFT_CLUSTER_PATH_BYTES + 32];
-    (void)snprintf(path, sizeof path, "%s/%u", node->job->folder, node->number);
-    if (!is_again && mkdir(path, 0700)) {
-        return ERR_IO;
-    }
-    (void)snprintf(path, sizeof path, "%s/%u/log", node->job->folder,
-                   node->number);
-    if (!is_again && mkdir(path, 0700)) {
-        return ERR_IO;
-    }
-    enum err err = posix_disk_open(&node->disk, path);
-    (void)snprintf(path, sizeof path, "%s/%u/state", node->job->folder,
-                   node->number);
-    if (!err) {
-        err = rocks_kv_open(
-            &node->kv,
-            &(struct rocks_kv_config){.folder = path, .log = node->log},
-            &node->report->why);
-    }
-    return err;
+    const struct node *node = context;
+    assert(length == sizeof(uint64_t));
+    put_u64(to, node->number + 1);
 }
 
-static enum err open_multiraft(struct node *node, bool is_again)
+static enum err open_storage(struct node *node)
+{
+    char name[NAME_BYTES];
+    struct entropy disk_ids = {.context = node, .fill = fill_disk_id};
+    struct storage_config config = {.entropy = &disk_ids,
+                                    .data_dir = node->job->folder,
+                                    .node = name,
+                                    .log = node->log};
+    node_name(name, node->number);
+    memcpy(config.cluster_id, node->authority.cluster_id, CLUSTER_ID_BYTES);
+    return storage_open(&node->storage, &config, &node->report->why);
+}
+
+static enum err open_multiraft(struct node *node)
 {
     struct wal_report report = {0};
     struct multiraft_config config = {
@@ -411,21 +403,16 @@ static enum err open_multiraft(struct node *node, bool is_again)
         .entropy = posix_entropy(),
         .log = node->log,
         .reactor = links_of(node),
-        .disk = posix_disk_table(node->disk),
-        .writer = posix_executor_table(node->writer),
-        .kv = rocks_kv_table(node->kv),
-        .applier = posix_executor_table(node->applier),
         .mesh = raft_links_mesh(node->raft_links),
         .events = {.context = node,
                    .on_change = on_group_change,
                    .on_failed = on_failed},
-        .node = node->number,
-        .disk_id = node->number + 1,
-        .must_exist = is_again,
     };
     multiraft_config_defaults(&config);
-    return multiraft_open(&node->multiraft, &config, &report,
-                          &node->report->why);
+    storage_fill(node->storage, &config);
+    enum err err =
+        multiraft_open(&node->multiraft, &config, &report, &node->report->why);
+    return err ? err : storage_made(node->storage, &node->report->why);
 }
 
 static enum err found_group(struct node *node, struct client_group *group)
@@ -463,7 +450,8 @@ static enum err open_groups(struct node *node)
             return ERR_MEMORY;
         }
         struct machine machine = counter_map_machine(group->map);
-        err = multiraft_group_open(node->multiraft, i, &machine, &group->group);
+        err = multiraft_group_open(node->multiraft, i, &machine, &group->group,
+                                   NULL);
         err = err == ERR_NOT_FOUND ? ERR_NONE : err;
     }
     if (!err) {
@@ -484,12 +472,6 @@ static enum err open_threads(struct node *node)
         err = posix_reactor_open(&node->door, "door");
     }
     if (!err) {
-        err = posix_executor_open(&node->writer, "log writer");
-    }
-    if (!err) {
-        err = posix_executor_open(&node->applier, "applier");
-    }
-    if (!err) {
         err =
             log_open(&node->log,
                      &(struct log_config){.node = "bench",
@@ -500,7 +482,7 @@ static enum err open_threads(struct node *node)
     return err;
 }
 
-static enum err node_open(struct node *node, bool is_again)
+static enum err node_open(struct node *node)
 {
     enum err err = identity_library_init();
     test_authority_init(&node->authority, SEED, clock_wall_ms(posix_clock()));
@@ -509,7 +491,7 @@ static enum err node_open(struct node *node, bool is_again)
         err = open_threads(node);
     }
     if (!err) {
-        err = open_store(node, is_again);
+        err = open_storage(node);
     }
     if (!err) {
         err = raft_links_open(&node->raft_links, node->log);
@@ -518,7 +500,7 @@ static enum err node_open(struct node *node, bool is_again)
         err = open_endpoint(node);
     }
     if (!err) {
-        err = open_multiraft(node, is_again);
+        err = open_multiraft(node);
     }
     if (!err) {
         raft_links_join(node->raft_links, node->multiraft, node->endpoint,
@@ -534,9 +516,7 @@ static enum err node_open(struct node *node, bool is_again)
     return err ? err : posix_reactor_start(node->door);
 }
 
-enum err raft_node_run(struct raft_cluster_shared *shared,
-                       uint32_t number,
-                       bool is_again)
+enum err raft_node_run(struct raft_cluster_shared *shared, uint32_t number)
 {
     struct node *node = calloc(1, sizeof *node);
     if (!node) {
@@ -549,7 +529,7 @@ enum err raft_node_run(struct raft_cluster_shared *shared,
     node->random = process_now_ns() | 1;
     node->look_timer.fire = run_look;
     node->retry_timer.fire = run_retry;
-    enum err err = node_open(node, is_again);
+    enum err err = node_open(node);
     if (err) {
         if (!node->report->why.text[0]) {
             err_explain(&node->report->why, "node %u does not open: %s", number,

@@ -11,10 +11,7 @@
 
 #include "bench/raft_cluster.h"
 
-/* Runs until the process is ended; returns on failure only. `is_again`: its
- * folder has what it had before. */
-enum err raft_node_run(struct raft_cluster_shared *shared,
-                       uint32_t number,
-                       bool is_again);
+/* Runs until the process is ended; returns on failure only. */
+enum err raft_node_run(struct raft_cluster_shared *shared, uint32_t number);
 
 #endif

@@ -671,6 +671,12 @@ FALLIBLE group_snapshot(struct group *group)
     return snapshots_save(group);
 }
 
+void group_keep(struct group *group, size_t bytes)
+{
+    group->config.raft.keep_bytes = bytes;
+    raft_keep(group->raft, bytes);
+}
+
 /* ---- events ---- */
 
 void group_tick(struct group *group)
@@ -729,6 +735,12 @@ void group_campaign_soon(struct group *group)
 {
     raft_campaign_soon(group->raft, now_ns(group));
     wake(group); /* its time has come nearer */
+}
+
+void group_resign(struct group *group)
+{
+    raft_resign(group->raft, now_ns(group));
+    group_go_on(group);
 }
 
 /* What was gathered becomes an entry, if one may be under way. */

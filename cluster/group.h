@@ -77,6 +77,12 @@ struct group_home {
     void (*wake)(void *context, struct group *group);
     /* Role, leader or term changed. */
     void (*on_change)(void *context, struct group *group);
+    /* A snapshot could not be made, sent or taken. It is tried again by
+     * itself, after a pause that doubles each time. */
+    void (*on_snapshot_failed)(void *context,
+                               struct group *group,
+                               enum err err,
+                               const char *what);
     /* It cannot go on; fail-stop. */
     void (*on_failed)(void *context,
                       struct group *group,
@@ -159,8 +165,12 @@ FALLIBLE group_reconfigure(struct group *group,
                            const struct raft_configuration *next);
 FALLIBLE group_transfer(struct group *group, uint64_t number);
 
-/* Make a snapshot now. ERR_BUSY: one is being made, or nothing is new */
+/* Make a snapshot now. ERR_BUSY: one is being made, one has just failed, or
+ * nothing is new */
 FALLIBLE group_snapshot(struct group *group);
+
+/* See raft_keep(). */
+void group_keep(struct group *group, size_t bytes);
 
 uint32_t group_id(const struct group *group);
 const struct raft *group_raft(const struct group *group);
@@ -184,6 +194,9 @@ void group_stored(struct group *group, uint64_t number);
 void group_node_lost(struct group *group, uint32_t node);
 void group_node_found(struct group *group, uint32_t node);
 void group_campaign_soon(struct group *group);
+
+/* See raft_resign(). */
+void group_resign(struct group *group);
 void group_turn_end(struct group *group);
 
 /* A place in lists of multiraft.c. */

@@ -37,6 +37,13 @@ enum snapshot_step {
     SNAPSHOT_PIECE, /* a piece is being written, or read */
     SNAPSHOT_HEAD,  /* the head is being written, and all is synced */
     SNAPSHOT_CLEAN, /* older ones are being removed */
+    SNAPSHOT_DROP,  /* one that the machine has refused is being removed */
+};
+
+/* After what failed: not at once again. */
+struct snapshot_pause {
+    uint64_t until_ns;
+    uint64_t length_ns; /* 0: the last one went well */
 };
 
 /* One thing that the applier does for a group. */
@@ -49,6 +56,7 @@ struct snapshot_job {
     enum err err;
     uint32_t group_id;
     uint64_t index;
+    uint64_t kept_index; /* CLEAN: an older one that stays; 0: none */
     uint32_t piece;
     uint8_t *bytes;
     size_t length;
@@ -64,20 +72,28 @@ struct snapshot_receiver {
 
 struct snapshots {
     struct snapshot_head stored; /* ours; index 0: none */
+    uint64_t stored_id; /* drawn anew for each: what is made again for the same
+                           index may be cut into other pieces */
 
     struct snapshot_job save;
     struct snapshot_head saving;
-    uint64_t save_after_ns; /* one has failed: not at once again */
+    struct snapshot_pause save_pause;
 
     struct snapshot_job send;
+    struct snapshot_pause send_pause;
+    struct snapshot_head sending; /* `stored`, or an older one */
+    uint64_t sending_id;
+    uint64_t sending_until_ns; /* until then no newer one takes its place */
     struct snapshot_receiver receivers[RAFT_MEMBERS_MAX];
     uint32_t receiver; /* whose piece is being read */
 
     struct snapshot_job receive;
+    struct snapshot_pause receive_pause;
     struct snapshot_head receiving; /* index 0: none */
-    uint64_t sender;                /* replica */
-    uint32_t piece;                 /* expected next */
-    bool is_restoring;              /* the machine's restore has begun */
+    uint64_t receiving_id;
+    uint64_t sender;   /* replica */
+    uint32_t piece;    /* expected next */
+    bool is_restoring; /* the machine's restore has begun */
 };
 
 struct group {

@@ -17,8 +17,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAVE_PAUSE_NS NS_PER_S     /* after one that failed */
+#define PAUSE_NS_MIN NS_PER_S /* after what failed once */
+#define PAUSE_NS_MAX (16 * NS_PER_S)
 #define INDEX_MAX (UINT64_MAX / 2) /* what the log takes, too */
+#define PATIENCE_NS (5 * NS_PER_S) /* with followers who take no pieces */
+
+/* ---- what fails ---- */
+
+static bool is_pausing(const struct group *group,
+                       const struct snapshot_pause *pause)
+{
+    return clock_now_ns(group->home.clock) < pause->until_ns;
+}
+
+/* Say so and pause, twice as long each time: a disk that is full is not to be
+ * written to all the while, nor the log filled with lines about it. */
+static void fail(struct group *group,
+                 struct snapshot_pause *pause,
+                 enum err err,
+                 const char *what)
+{
+    pause->length_ns =
+        pause->length_ns == 0 ? PAUSE_NS_MIN : 2 * pause->length_ns;
+    if (pause->length_ns > PAUSE_NS_MAX) {
+        pause->length_ns = PAUSE_NS_MAX;
+    }
+    pause->until_ns = clock_now_ns(group->home.clock) + pause->length_ns;
+    group->home.on_snapshot_failed(group->home.context, group, err, what);
+}
+
+static void succeed(struct snapshot_pause *pause)
+{
+    *pause = (struct snapshot_pause){0};
+}
 
 /* ---- what the applier does ---- */
 
@@ -57,17 +88,36 @@ static void write_piece(struct job *base)
     }
 }
 
-/* Remove all snapshots older than `index`. */
+/* Remove all snapshots older than `index`, but for the one that is kept. */
 static void remove_older(struct job *base)
 {
     struct snapshot_job *job = OWNER_OF(base, struct snapshot_job, job);
-    uint8_t from[KV_KEY_BYTES_MAX];
-    uint8_t end[KV_KEY_BYTES_MAX];
-    struct kv_change change = {
-        .kind = KV_DELETE_RANGE,
-        .key = piece_key(from, job->group_id, 0, 0),
-        .value = piece_key(end, job->group_id, job->index, 0)};
-    job->err = job->kv->write(job->kv->context, &change, 1);
+    uint64_t kept = job->kept_index < job->index ? job->kept_index : 0;
+    uint8_t keys[4][KV_KEY_BYTES_MAX];
+    struct kv_change changes[] = {
+        {.kind = KV_DELETE_RANGE,
+         .key = piece_key(keys[0], job->group_id, kept ? kept + 1 : 0, 0),
+         .value = piece_key(keys[1], job->group_id, job->index, 0)},
+        {.kind = KV_DELETE_RANGE,
+         .key = piece_key(keys[2], job->group_id, 0, 0),
+         .value = piece_key(keys[3], job->group_id, kept, 0)}};
+    job->err = job->kv->write(job->kv->context, changes, kept ? 2 : 1);
+}
+
+/* Remove one for good: it must not be there after a restart either. */
+static void remove_refused(struct job *base)
+{
+    struct snapshot_job *job = OWNER_OF(base, struct snapshot_job, job);
+    struct row_range rows;
+    row_range_of_snapshot(&rows, job->group_id, job->index);
+    job->err = job->kv->write(job->kv->context,
+                              &(struct kv_change){.kind = KV_DELETE_RANGE,
+                                                  .key = rows.from,
+                                                  .value = rows.end},
+                              1);
+    if (!job->err) {
+        job->err = job->kv->sync(job->kv->context);
+    }
 }
 
 static void read_piece(struct job *base)
@@ -121,20 +171,53 @@ static void rest(struct snapshot_job *job)
     job->step = SNAPSHOT_IDLE;
 }
 
+/* This one is ours from now on. */
+static void set_stored(struct group *group, const struct snapshot_head *head)
+{
+    group->snapshots.stored = *head;
+    do {
+        group->snapshots.stored_id = entropy_u64(group->config.raft.entropy);
+    } while (group->snapshots.stored_id == 0);
+}
+
+/* Somebody is taking it, or has just begun to: those who take longer than it
+ * takes to make another would never have one to its end. */
+static bool is_being_sent(const struct group *group)
+{
+    const struct snapshots *snapshots = &group->snapshots;
+    return raft_role(group->raft) == RAFT_LEADER &&
+           snapshots->sending.index != 0 &&
+           clock_now_ns(group->home.clock) < snapshots->sending_until_ns;
+}
+
+static void clean(struct group *group, struct snapshot_job *job)
+{
+    struct snapshots *snapshots = &group->snapshots;
+    if (!is_being_sent(group)) {
+        snapshots->sending.index = 0; /* it may go, too */
+    }
+    job->index = snapshots->stored.index;
+    job->kept_index = snapshots->sending.index;
+    run(job, SNAPSHOT_CLEAN, remove_older);
+}
+
 /* ---- making one ---- */
 
-/* ERR_BUSY: one is being made or sent, or nothing is new */
+/* ERR_BUSY: one is being made or sent, one has just failed, or nothing is new
+ */
 FALLIBLE snapshots_save(struct group *group)
 {
     struct snapshots *snapshots = &group->snapshots;
     if (snapshots->save.step != SNAPSHOT_IDLE || !group->has_state ||
         snapshots->receiving.index != 0 ||
-        group->applied <= snapshots->stored.index) {
+        group->applied <= snapshots->stored.index ||
+        is_pausing(group, &snapshots->save_pause)) {
         return ERR_BUSY;
     }
     enum err err =
         group->config.machine.snapshot_begin(group->config.machine.context);
     if (err) {
+        fail(group, &snapshots->save_pause, err, "it cannot be begun");
         return err;
     }
     snapshots->saving = (struct snapshot_head){
@@ -164,10 +247,8 @@ FALLIBLE snapshots_save(struct group *group)
  * harm: whoever wants it asks again. */
 static void save_soon(struct group *group)
 {
-    if (clock_now_ns(group->home.clock) >= group->snapshots.save_after_ns) {
-        enum err err = snapshots_save(group);
-        (void)err;
-    }
+    enum err err = snapshots_save(group);
+    (void)err;
 }
 
 static void stop_saving(struct group *group)
@@ -220,18 +301,18 @@ static void on_saved(struct job *base)
     }
     if (!job->err && job->step == SNAPSHOT_HEAD) {
         group->config.machine.snapshot_end(group->config.machine.context);
+        succeed(&snapshots->save_pause);
         if (snapshots->saving.index > snapshots->stored.index) {
-            snapshots->stored = snapshots->saving;
+            set_stored(group, &snapshots->saving);
             raft_compact(group->raft, snapshots->stored.index);
         }
-        job->index = snapshots->stored.index;
-        run(job, SNAPSHOT_CLEAN, remove_older);
+        clean(group, job);
         return;
     }
-    if (job->err || save_next(group)) {
-        snapshots->save_after_ns =
-            clock_now_ns(group->home.clock) + SAVE_PAUSE_NS;
+    enum err err = job->err ? job->err : save_next(group);
+    if (err) {
         stop_saving(group);
+        fail(group, &snapshots->save_pause, err, "it cannot be made");
     }
 }
 
@@ -267,6 +348,21 @@ void snapshots_want(struct group *group, uint64_t number)
     }
 }
 
+/* It has all that it needs, or it is too old for it. When nobody is in the
+ * middle of it, the next who needs a snapshot gets the newest. */
+static void let_go(struct snapshots *snapshots,
+                   struct snapshot_receiver *receiver)
+{
+    bool is_taken = false;
+    *receiver = (struct snapshot_receiver){0};
+    for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++) {
+        is_taken = is_taken || snapshots->receivers[i].piece > 0;
+    }
+    if (!is_taken) {
+        snapshots->sending_until_ns = 0;
+    }
+}
+
 void snapshots_on_reply(struct group *group, const struct raft_message *message)
 {
     struct snapshots *snapshots = &group->snapshots;
@@ -276,12 +372,51 @@ void snapshots_on_reply(struct group *group, const struct raft_message *message)
         save_soon(group); /* ours is older than what it has lost */
         return;
     }
-    if (receiver && message->index == snapshots->stored.index &&
-        message->round != receiver->piece) {
-        receiver->piece =
-            message->round <= UINT32_MAX ? (uint32_t)message->round : 0;
+    if (receiver && message->needs_snapshot &&
+        message->index > snapshots->sending.index) {
+        let_go(snapshots, receiver);
+        return;
+    }
+    if (!receiver || message->index != snapshots->sending.index) {
+        return;
+    }
+    if (message->hint_index != snapshots->sending_id) {
+        receiver->piece = 0; /* it has pieces of one that is no more */
+        receiver->is_wanted = true;
+    } else if (message->round >= snapshots->sending.piece_count) {
+        let_go(snapshots, receiver);
+    } else if (message->round != receiver->piece) {
+        if (message->round > receiver->piece) {
+            snapshots->sending_until_ns =
+                clock_now_ns(group->home.clock) + PATIENCE_NS;
+        }
+        receiver->piece = (uint32_t)message->round;
         receiver->is_wanted = true;
     }
+}
+
+/* Send what is being sent, or else, from its beginning, the newest. False:
+ * that is yet to be made. */
+static bool choose_sending(struct group *group)
+{
+    struct snapshots *snapshots = &group->snapshots;
+    if (is_being_sent(group)) {
+        return true;
+    }
+    if (snapshots->stored.index == 0 ||
+        snapshots->stored.index < raft_snapshot_index(group->raft)) {
+        save_soon(group);
+        return false;
+    }
+    for (uint32_t i = 0;
+         snapshots->sending_id != snapshots->stored_id && i < RAFT_MEMBERS_MAX;
+         i++) {
+        snapshots->receivers[i].piece = 0;
+    }
+    snapshots->sending = snapshots->stored;
+    snapshots->sending_id = snapshots->stored_id;
+    snapshots->sending_until_ns = clock_now_ns(group->home.clock) + PATIENCE_NS;
+    return true;
 }
 
 static void send_next(struct group *group)
@@ -297,22 +432,27 @@ static void send_next(struct group *group)
         if (!is_leader) {
             *receiver = (struct snapshot_receiver){0};
         } else if (receiver->is_wanted) {
-            if (snapshots->stored.index == 0 ||
-                snapshots->stored.index < raft_snapshot_index(group->raft)) {
-                save_soon(group);
+            if (!choose_sending(group) ||
+                is_pausing(group, &snapshots->send_pause)) {
                 return;
-            }
-            if (receiver->piece >= snapshots->stored.piece_count) {
-                receiver->piece = 0;
             }
             receiver->is_wanted = false;
             snapshots->receiver = i;
-            job->index = snapshots->stored.index;
+            job->index = snapshots->sending.index;
             job->piece = receiver->piece;
             run(job, SNAPSHOT_PIECE, read_piece);
             return;
         }
     }
+}
+
+/* It is damaged: make another. */
+static void give_up_sending(struct snapshots *snapshots)
+{
+    if (snapshots->stored.index == snapshots->sending.index) {
+        snapshots->stored.index = 0;
+    }
+    snapshots->sending.index = 0;
 }
 
 static void on_read(struct job *base)
@@ -324,7 +464,7 @@ static void on_read(struct job *base)
         &snapshots->receivers[snapshots->receiver];
     if (!job->err && receiver->number != 0 &&
         raft_role(group->raft) == RAFT_LEADER &&
-        job->index == snapshots->stored.index) {
+        job->index == snapshots->sending.index) {
         group->home.send(
             group->home.context, group,
             &(struct raft_message){.kind = RAFT_SNAPSHOT,
@@ -332,15 +472,21 @@ static void on_read(struct job *base)
                                    .to = receiver->number,
                                    .term = raft_term(group->raft),
                                    .index = job->index,
-                                   .log_term = snapshots->stored.term,
+                                   .log_term = snapshots->sending.term,
                                    .round = job->piece,
+                                   .hint_index = snapshots->sending_id,
                                    .is_ok = job->piece + 1 ==
-                                            snapshots->stored.piece_count,
+                                            snapshots->sending.piece_count,
                                    .bytes = bytes_of(job->bytes, job->length)});
     }
-    if (job->index == snapshots->stored.index &&
+    if (job->index == snapshots->sending.index &&
         (job->err == ERR_MALFORMED || job->err == ERR_NOT_FOUND)) {
-        snapshots->stored.index = 0; /* it is damaged: make another */
+        give_up_sending(snapshots);
+    }
+    if (job->err) {
+        fail(group, &snapshots->send_pause, job->err, "it cannot be read");
+    } else {
+        succeed(&snapshots->send_pause);
     }
     rest(job);
     send_next(group);
@@ -360,6 +506,13 @@ static void stop_receiving(struct group *group)
     snapshots->piece = 0;
 }
 
+/* And from the beginning, when it is sent again. */
+static void fail_receiving(struct group *group, enum err err, const char *what)
+{
+    stop_receiving(group);
+    fail(group, &group->snapshots.receive_pause, err, what);
+}
+
 static bool is_of_interest(const struct group *group, uint64_t index)
 {
     return raft_role(group->raft) != RAFT_LEADER &&
@@ -367,20 +520,47 @@ static bool is_of_interest(const struct group *group, uint64_t index)
             (!group->has_state && index >= raft_snapshot_index(group->raft)));
 }
 
-static void expect(struct group *group,
-                   uint64_t to,
-                   uint64_t index,
-                   uint32_t piece)
+static void ask_for_piece(struct group *group, const struct raft_message *whose)
 {
     group->home.send(
         group->home.context, group,
         &(struct raft_message){.kind = RAFT_SNAPSHOT_REPLY,
                                .from = raft_number(group->raft),
-                               .to = to,
+                               .to = whose->from,
                                .term = raft_term(group->raft),
-                               .index = index,
-                               .round = piece,
+                               .index = whose->index,
+                               .round = whose->round,
+                               .hint_index = whose->hint_index,
                                .needs_snapshot = !group->has_state});
+}
+
+/* Of what is being taken, the next. */
+static void ask_for_next(struct group *group)
+{
+    const struct snapshots *snapshots = &group->snapshots;
+    ask_for_piece(
+        group, &(struct raft_message){.from = snapshots->sender,
+                                      .index = snapshots->receiving.index,
+                                      .round = snapshots->piece,
+                                      .hint_index = snapshots->receiving_id});
+}
+
+/* Of what this is a piece of, the first. */
+static void ask_for_first(struct group *group,
+                          const struct raft_message *message)
+{
+    struct raft_message first = *message;
+    first.round = 0;
+    ask_for_piece(group, &first);
+}
+
+/* Of what this is a piece of, none (any more). */
+static void ask_for_none(struct group *group,
+                         const struct raft_message *message)
+{
+    struct raft_message none = *message;
+    none.round = RAFT_SNAPSHOT_NO_PIECE;
+    ask_for_piece(group, &none);
 }
 
 /* What the leader has is older than what was lost here. */
@@ -416,6 +596,7 @@ static enum err begin_receiving(struct group *group,
     if (!err) {
         snapshots->is_restoring = true;
         snapshots->receiving = head;
+        snapshots->receiving_id = message->hint_index;
         snapshots->sender = message->from;
         snapshots->piece = 1;
         snapshots->receive.index = head.index;
@@ -437,20 +618,51 @@ static enum err finish_receiving(struct group *group)
     return err;
 }
 
+/* The piece that is expected: into the machine, and on its way to the disk. */
+static enum err take_piece(struct group *group,
+                           const struct raft_message *message)
+{
+    struct snapshots *snapshots = &group->snapshots;
+    enum err err = ERR_NONE;
+    if (!message->is_ok || !GROUP_HAS_FAULT(group, SKIP_PIECE)) {
+        err = group->config.machine.restore_piece(group->config.machine.context,
+                                                  message->bytes);
+    }
+    if (!err) {
+        err = set_piece(&snapshots->receive, snapshots->piece, message->bytes);
+    }
+    if (!err) {
+        run(&snapshots->receive, SNAPSHOT_PIECE, write_piece);
+    }
+    return err;
+}
+
+static bool is_being_received(const struct snapshots *snapshots,
+                              const struct raft_message *message)
+{
+    return snapshots->receiving.index == message->index &&
+           snapshots->receiving_id == message->hint_index &&
+           snapshots->sender == message->from;
+}
+
 void snapshots_on_piece(struct group *group, const struct raft_message *message)
 {
     struct snapshots *snapshots = &group->snapshots;
     struct snapshot_job *job = &snapshots->receive;
-    bool is_mine = snapshots->receiving.index == message->index &&
-                   snapshots->sender == message->from;
+    bool is_mine = is_being_received(snapshots, message);
     if (message->from == raft_leader(group->raft) && !group->has_state &&
         message->index < raft_snapshot_index(group->raft)) {
         ask_for_newer(group, message->from);
         return;
     }
     if (message->from != raft_leader(group->raft) ||
-        !is_of_interest(group, message->index) || job->step != SNAPSHOT_IDLE) {
+        job->step != SNAPSHOT_IDLE ||
+        is_pausing(group, &snapshots->receive_pause)) {
         return; /* or the last one is still being written */
+    }
+    if (!is_of_interest(group, message->index)) {
+        ask_for_none(group, message);
+        return;
     }
     enum err err = ERR_NONE;
     if (message->round == 0 && !is_mine) {
@@ -458,45 +670,39 @@ void snapshots_on_piece(struct group *group, const struct raft_message *message)
         if (!err && snapshots->receiving.piece_count == 1) {
             err = finish_receiving(group);
         } else if (!err) {
-            expect(group, message->from, message->index, snapshots->piece);
+            ask_for_next(group);
         }
     } else if (!is_mine) {
-        expect(group, message->from, message->index, 0);
+        ask_for_first(group, message);
     } else if (message->round != snapshots->piece) {
-        expect(group, message->from, message->index, snapshots->piece);
+        ask_for_next(group);
     } else {
-        if (!message->is_ok || !GROUP_HAS_FAULT(group, SKIP_PIECE)) {
-            err = group->config.machine.restore_piece(
-                group->config.machine.context, message->bytes);
-        }
-        if (!err) {
-            err = set_piece(job, snapshots->piece, message->bytes);
-        }
-        if (!err) {
-            run(job, SNAPSHOT_PIECE, write_piece);
-        }
+        err = take_piece(group, message);
     }
     if (err) {
-        stop_receiving(group); /* and from the beginning, when sent again */
+        fail_receiving(group, err, "a leader's piece cannot be taken");
     }
 }
 
-/* It is on the disk: into the machine with it. */
-static void install(struct group *group)
+/* It is on the disk: into the machine with it. What the machine says: then the
+ * state is as before. */
+static enum err install(struct group *group)
 {
     struct snapshots *snapshots = &group->snapshots;
     struct snapshot_head head = snapshots->receiving;
     if (!is_of_interest(group, head.index)) {
         stop_receiving(group);
-        return;
+        return ERR_NONE;
     }
     snapshots->is_restoring = false;
     snapshots->receiving = (struct snapshot_head){0};
     snapshots->piece = 0;
-    if (group->config.machine.restore_end(group->config.machine.context,
-                                          true)) {
-        return;
+    enum err err =
+        group->config.machine.restore_end(group->config.machine.context, true);
+    if (err) {
+        return err;
     }
+    succeed(&snapshots->receive_pause);
     bool is_in = raft_install(group->raft, clock_now_ns(group->home.clock),
                               head.index, head.term, &head.configuration);
     assert(is_in);
@@ -506,7 +712,29 @@ static void install(struct group *group)
     if (head.stamp_ms > group->stamp_ms) {
         group->stamp_ms = head.stamp_ms;
     }
-    snapshots->stored = head;
+    set_stored(group, &head);
+    return ERR_NONE;
+}
+
+/* It was whole, but the machine may have refused it: then it goes again, for
+ * its head would be believed after a restart. */
+static void finish_install(struct group *group)
+{
+    struct snapshots *snapshots = &group->snapshots;
+    struct snapshot_job *job = &snapshots->receive;
+    struct raft_message whose = {.from = snapshots->sender,
+                                 .index = snapshots->receiving.index,
+                                 .hint_index = snapshots->receiving_id};
+    enum err err = install(group);
+    if (err) {
+        fail_receiving(group, err, "the machine has refused a leader's");
+        run(job, SNAPSHOT_DROP, remove_refused);
+        return;
+    }
+    ask_for_none(group, &whose);
+    if (snapshots->stored.index == job->index) {
+        clean(group, job);
+    }
 }
 
 static void on_received(struct job *base)
@@ -517,26 +745,30 @@ static void on_received(struct job *base)
     enum snapshot_step step = job->step;
     enum err err = job->err;
     rest(job);
-    if (step == SNAPSHOT_CLEAN) {
+    if (step == SNAPSHOT_CLEAN || step == SNAPSHOT_DROP) {
+        return; /* loading copes with what is left */
+    }
+    if (err) {
+        fail_receiving(group, err, "a leader's cannot be written");
         return;
     }
-    if (err || snapshots->receiving.index != job->index) {
+    if (snapshots->receiving.index != job->index) {
         stop_receiving(group);
         return;
     }
     if (step == SNAPSHOT_HEAD) {
-        install(group);
-        if (snapshots->stored.index == job->index) {
-            run(job, SNAPSHOT_CLEAN, remove_older);
-        }
+        finish_install(group);
         group_go_on(group);
         return;
     }
     snapshots->piece++;
     if (snapshots->piece < snapshots->receiving.piece_count) {
-        expect(group, snapshots->sender, job->index, snapshots->piece);
-    } else if (finish_receiving(group)) {
-        stop_receiving(group);
+        ask_for_next(group);
+        return;
+    }
+    err = finish_receiving(group);
+    if (err) {
+        fail_receiving(group, err, "a leader's cannot be written");
     }
 }
 
@@ -544,24 +776,27 @@ static void on_received(struct job *base)
 
 struct loading {
     struct group *group;
+    uint64_t below;            /* of this index or a later one: no good */
     struct snapshot_head head; /* the newest that is whole */
     uint32_t piece;
     enum err err;
 };
 
+/* A damaged one is as good as none. */
 static bool visit_head(void *context, struct bytes key, struct bytes value)
 {
     struct loading *loading = context;
     struct snapshot_head head = {0};
     struct row_key row;
-    loading->err = row_key_decode(&row, key);
-    if (!loading->err && row.piece == 0) {
-        loading->err = snapshot_head_decode(&head, value);
-        if (!loading->err && head.index != row.snapshot_index) {
-            loading->err = ERR_MALFORMED;
-        }
+    enum err err = row_key_decode(&row, key);
+    if (err || row.piece != 0 || row.snapshot_index >= loading->below) {
+        return true;
+    }
+    err = snapshot_head_decode(&head, value);
+    if (!err && head.index == row.snapshot_index) {
         loading->head = head;
     }
+    loading->err = err == ERR_MALFORMED ? ERR_NONE : err;
     return !loading->err;
 }
 
@@ -602,23 +837,36 @@ static enum err load_pieces(struct group *group, struct loading *loading)
     return err ? err : end_err;
 }
 
-FALLIBLE snapshots_load(struct group *group)
+/* The newest below `loading->below`; a head of index 0: none. */
+static enum err find_head(struct group *group, struct loading *loading)
 {
     const struct kv *kv = group->home.kv;
-    struct loading loading = {.group = group};
     struct row_range range;
     row_range_of_kind(&range, group->config.id, ROW_SNAPSHOT_PIECE);
     enum err err =
-        kv->scan(kv->context, range.from, range.end, visit_head, &loading);
-    err = err ? err : loading.err;
-    if (!err && loading.head.index != 0) {
-        err = load_pieces(group, &loading);
-        if (!err) {
-            group->snapshots.stored = loading.head;
+        kv->scan(kv->context, range.from, range.end, visit_head, loading);
+    return err ? err : loading->err;
+}
+
+/* One that is damaged, or that the machine refuses, is as good as none: the one
+ * before it, which is removed last, may still be there. */
+FALLIBLE snapshots_load(struct group *group)
+{
+    uint64_t below = UINT64_MAX;
+    for (;;) {
+        struct loading loading = {.group = group, .below = below};
+        enum err err = find_head(group, &loading);
+        if (!err && loading.head.index != 0) {
+            err = load_pieces(group, &loading);
+            if (!err) {
+                set_stored(group, &loading.head);
+            }
         }
+        if (err != ERR_MALFORMED || loading.head.index == 0) {
+            return err == ERR_MALFORMED ? ERR_NONE : err;
+        }
+        below = loading.head.index;
     }
-    /* A damaged snapshot is as good as none. */
-    return err == ERR_MALFORMED ? ERR_NONE : err;
 }
 
 void snapshots_open(struct group *group)

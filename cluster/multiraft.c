@@ -7,12 +7,16 @@
 #include "store/row.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define TICKS_PER_HEARTBEAT 4
 #define BUFFER_BYTES_KEPT 65536u
 #define STAGED_BYTES_MAX ((size_t)64 << 20) /* beyond, nothing is taken in */
+#define KEEP_PART 4                   /* of log_bytes_max, kept by all groups */
+#define KEEP_BYTES_MIN ((size_t)4096) /* by each group, however many */
+#define STALL_ELECTIONS 2             /* for so long the disk may not answer */
 
 /* What is to be said to a node when the turn ends. */
 struct outgoing {
@@ -21,6 +25,9 @@ struct outgoing {
     size_t capacity;
     bool is_due;
 };
+
+#define RESTORE_FORMAT \
+    "restore it from a backup: troupe backup restore BACKUP --group %" PRIu32
 
 struct multiraft {
     struct multiraft_config config;
@@ -36,6 +43,16 @@ struct multiraft {
     uint32_t tick_count;
     uint32_t bounded_last; /* the group that bound_memory() chose last */
     bool is_started;
+
+    struct wal_report report;
+    struct metrics_counter *snapshot_failures; /* may be NULL */
+
+    /* Numbers of records in the log, and when it last stood still without
+     * anything to write, or went on. */
+    uint64_t appended;
+    uint64_t durable;
+    uint64_t durable_ns;
+    bool is_stalled; /* the disk does not answer */
 
     struct turn_end turn_end;
     struct group *due; /* for group_turn_end() */
@@ -127,13 +144,23 @@ static void on_send(void *context,
     }
 }
 
+static uint64_t append(struct multiraft *multiraft,
+                       const struct wal_record *record)
+{
+    if (multiraft->durable == multiraft->appended) {
+        multiraft->durable_ns = clock_now_ns(multiraft->config.clock);
+    }
+    multiraft->appended = wal_append(multiraft->wal, record);
+    return multiraft->appended;
+}
+
 static uint64_t on_save(void *context,
                         struct group *group,
                         const struct wal_record *record)
 {
     struct multiraft *multiraft = context;
     struct group_links *links = group_links(group);
-    links->last_write = wal_append(multiraft->wal, record);
+    links->last_write = append(multiraft, record);
     if (!links->is_writing) {
         links->is_writing = true;
         links->next_writing = multiraft->writing;
@@ -192,6 +219,18 @@ static void fail(struct multiraft *multiraft,
                                        err, what);
 }
 
+static void on_snapshot_failed(void *context,
+                               struct group *group,
+                               enum err err,
+                               const char *what)
+{
+    struct multiraft *multiraft = context;
+    metrics_counter_add(multiraft->snapshot_failures, 1);
+    log_warn(multiraft->config.log, "snapshot.failed",
+             LOG_UNSIGNED("group", group_id(group)), LOG_TEXT("what", what),
+             LOG_ERR(err), LOG_TEXT("next", "try again later"));
+}
+
 static void on_group_failed(void *context,
                             struct group *group,
                             enum err err,
@@ -231,6 +270,8 @@ static void on_durable(void *context, uint64_t number)
 {
     struct multiraft *multiraft = context;
     struct group *group = multiraft->writing;
+    multiraft->durable = number;
+    multiraft->durable_ns = clock_now_ns(multiraft->config.clock);
     multiraft->writing = NULL;
     while (group) {
         struct group_links *links = group_links(group);
@@ -298,11 +339,35 @@ static void bound_disk(struct multiraft *multiraft)
     }
 }
 
+/* A disk that does not answer, not even with an error, commits nothing, but the
+ * heartbeats of this node would go on: others shall lead. None of ours leads
+ * again before its vote is durable. */
+static void look_at_disk(struct multiraft *multiraft, uint64_t now_ns)
+{
+    uint64_t bound_ns = STALL_ELECTIONS * multiraft->config.election_ns;
+    bool is_stalled = multiraft->durable < multiraft->appended &&
+                      now_ns - multiraft->durable_ns >= bound_ns;
+    if (is_stalled && !multiraft->is_stalled) {
+        log_warn(multiraft->config.log, "disk.stalled",
+                 LOG_UNSIGNED("ms", bound_ns / NS_PER_MS),
+                 LOG_TEXT("next", "others shall lead"));
+    } else if (!is_stalled && multiraft->is_stalled) {
+        log_info(multiraft->config.log, "disk.answers", LOG_ERR(ERR_NONE));
+    }
+    multiraft->is_stalled = is_stalled;
+    for (uint32_t i = 0; is_stalled && i < multiraft->group_end; i++) {
+        if (multiraft->groups[i] && multiraft->leads[i]) {
+            group_resign(multiraft->groups[i]);
+        }
+    }
+}
+
 static void run_tick(struct timer *timer)
 {
     struct multiraft *multiraft = OWNER_OF(timer, struct multiraft, tick_timer);
     bool is_heartbeat = ++multiraft->tick_count % TICKS_PER_HEARTBEAT == 0;
     uint64_t now_ns = clock_now_ns(multiraft->config.clock);
+    look_at_disk(multiraft, now_ns);
     for (uint32_t i = 0; i < multiraft->group_end; i++) {
         struct group *group = multiraft->groups[i];
         bool leads = multiraft->leads[i];
@@ -400,6 +465,17 @@ void multiraft_node_found(struct multiraft *multiraft, uint32_t node)
 
 /* ---- life ---- */
 
+static enum err add_metrics(struct multiraft *multiraft)
+{
+    struct metrics_about about = {
+        .name = "troupe_snapshot_failures_total",
+        .help = "Snapshots of groups that could not be made, sent or taken."};
+    return multiraft->config.metrics
+               ? metrics_add_counter(multiraft->config.metrics,
+                                     &multiraft->snapshot_failures, &about)
+               : ERR_NONE;
+}
+
 FALLIBLE multiraft_open(struct multiraft **out,
                         const struct multiraft_config *config,
                         struct wal_report *report,
@@ -426,11 +502,15 @@ FALLIBLE multiraft_open(struct multiraft **out,
         .on_durable = on_durable,
         .on_failed = on_log_failed,
     };
-    enum err err = wal_open(&multiraft->wal, &wal, report, why);
+    enum err err = add_metrics(multiraft);
+    if (!err) {
+        err = wal_open(&multiraft->wal, &wal, report, why);
+    }
     if (err) {
         free(multiraft);
         return err;
     }
+    multiraft->report = *report;
     *out = multiraft;
     return ERR_NONE;
 }
@@ -477,8 +557,7 @@ static uint64_t own_number(const struct multiraft *multiraft,
     uint64_t number = 0;
     for (uint32_t i = 0; i < configuration->count; i++) {
         const struct raft_member *member = &configuration->members[i];
-        if (member->node == multiraft->config.node &&
-            member->disk_id == multiraft->config.disk_id &&
+        if (member->disk_id == multiraft->config.disk_id &&
             member->number > number) {
             number = member->number;
         }
@@ -516,6 +595,28 @@ static struct group_config group_config_of(const struct multiraft *multiraft,
     };
 }
 
+/* What each group may keep, as many as there are now: together they must leave
+ * room for what they have to keep, or bound_memory() would ask for snapshots
+ * that free nothing. */
+static void share_memory(struct multiraft *multiraft)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < multiraft->group_end; i++) {
+        count += multiraft->groups[i] != NULL;
+    }
+    size_t share =
+        multiraft->config.log_bytes_max / KEEP_PART / (count > 0 ? count : 1);
+    share = share > KEEP_BYTES_MIN ? share : KEEP_BYTES_MIN;
+    if (share > multiraft->config.keep_bytes) {
+        share = multiraft->config.keep_bytes;
+    }
+    for (uint32_t i = 0; i < multiraft->group_end; i++) {
+        if (multiraft->groups[i]) {
+            group_keep(multiraft->groups[i], share);
+        }
+    }
+}
+
 static enum err open_group(struct multiraft *multiraft,
                            uint32_t id,
                            const struct machine *machine,
@@ -532,6 +633,7 @@ static enum err open_group(struct multiraft *multiraft,
         .room = on_room,
         .wake = on_wake,
         .on_change = on_group_change,
+        .on_snapshot_failed = on_snapshot_failed,
         .on_failed = on_group_failed,
     };
     struct group_mark mark;
@@ -550,23 +652,69 @@ static enum err open_group(struct multiraft *multiraft,
     return err;
 }
 
+/* Whether another replica voted, as far as is known of the group. */
+static bool has_others(const struct wal_group *past)
+{
+    struct group_mark mark;
+    return !group_mark_decode(&mark, past->configuration) &&
+           raft_configuration_voter_count(&mark.configuration) >
+               raft_configuration_has_voter(&mark.configuration, mark.number);
+}
+
+static void explain_refusal(const struct multiraft *multiraft,
+                            const struct wal_group *past,
+                            enum err err,
+                            struct err_detail *why)
+{
+    const char *where = multiraft->report.what[0] != '\0'
+                            ? multiraft->report.what
+                            : "found when it was opened before";
+    if (err == ERR_REVOKED && has_others(past)) {
+        err_explain(why,
+                    "group %" PRIu32 ": the log has lost records of it (%s): "
+                    "it must come back as a new replica, under a new number",
+                    past->group, where);
+    } else if (err == ERR_REVOKED) {
+        err_explain(why,
+                    "group %" PRIu32 ": the log has lost records of it (%s), "
+                    "and no other replica has them: " RESTORE_FORMAT,
+                    past->group, where, past->group);
+    } else if (err == ERR_NOT_FOUND) {
+        err_explain(why,
+                    "group %" PRIu32 ": its snapshot of index %" PRIu64
+                    ", which the log needs, is not in the key-value store or "
+                    "is damaged, and no other replica has it: " RESTORE_FORMAT,
+                    past->group, past->snapshot_index, past->group);
+    } else {
+        err_explain(why, "group %" PRIu32 ": it cannot be opened: %s",
+                    past->group, err_text(err));
+    }
+}
+
 FALLIBLE multiraft_group_open(struct multiraft *multiraft,
                               uint32_t id,
                               const struct machine *machine,
-                              struct group **out)
+                              struct group **out,
+                              struct err_detail *why)
 {
     assert(id < MULTIRAFT_GROUPS_MAX && !multiraft->groups[id] &&
            !multiraft->is_started);
     struct wal_group past;
     if (!wal_find(multiraft->wal, id, &past)) {
+        err_explain(why, "group %" PRIu32 ": the log has nothing of it%s", id,
+                    multiraft->report.unlisted_are_lost
+                        ? ", and has lost records"
+                        : "");
         return ERR_NOT_FOUND;
     }
     enum err err =
         past.is_lost ? ERR_REVOKED : open_group(multiraft, id, machine, &past);
-    if (!err) {
-        *out = multiraft->groups[id];
+    if (err) {
+        explain_refusal(multiraft, &past, err, why);
+        return err;
     }
-    return err;
+    *out = multiraft->groups[id];
+    return ERR_NONE;
 }
 
 FALLIBLE multiraft_group_found(struct multiraft *multiraft,
@@ -586,11 +734,15 @@ FALLIBLE multiraft_group_found(struct multiraft *multiraft,
     if (wal_find(multiraft->wal, id, &past)) {
         return ERR_EXISTS;
     }
+    if (multiraft->report.unlisted_are_lost) {
+        return ERR_REVOKED;
+    }
     past.configuration = group_mark_encode(buffer, &mark);
     enum err err = open_group(multiraft, id, machine, &past);
     if (err) {
         return err;
     }
+    share_memory(multiraft);
     (void)on_save(multiraft, multiraft->groups[id],
                   &(struct wal_record){.kind = WAL_SNAPSHOT,
                                        .group = id,
@@ -647,10 +799,22 @@ FALLIBLE multiraft_group_drop(struct multiraft *multiraft, uint32_t id)
     if (group) {
         unlist(multiraft, group);
         group_close(&multiraft->groups[id]);
+        share_memory(multiraft);
     }
-    (void)wal_append(multiraft->wal,
-                     &(struct wal_record){.kind = WAL_FORGET, .group = id});
+    (void)append(multiraft,
+                 &(struct wal_record){.kind = WAL_FORGET, .group = id});
     return ERR_NONE;
+}
+
+void multiraft_forget_unlisted(struct multiraft *multiraft)
+{
+    assert(multiraft->is_started);
+    if (multiraft->report.unlisted_are_lost) {
+        multiraft->report.unlisted_are_lost = false;
+        (void)append(multiraft,
+                     &(struct wal_record){.kind = WAL_FORGET,
+                                          .group = WAL_GROUP_UNLISTED});
+    }
 }
 
 struct replay {
@@ -658,12 +822,25 @@ struct replay {
     enum err err;
 };
 
+/* An entry that makes no sense is its group's affair. */
 static void visit_entry(void *context, const struct wal_record *entry)
 {
     struct replay *replay = context;
-    struct group *group = multiraft_group(replay->multiraft, entry->group);
-    if (group && !replay->err) {
-        replay->err = group_restore(group, entry);
+    struct multiraft *multiraft = replay->multiraft;
+    struct group *group = multiraft_group(multiraft, entry->group);
+    if (!group || replay->err) {
+        return;
+    }
+    enum err err = group_restore(group, entry);
+    if (err == ERR_MEMORY) {
+        replay->err = err;
+    } else if (err) {
+        log_error(multiraft->config.log, "group.refused",
+                  LOG_UNSIGNED("group", entry->group),
+                  LOG_UNSIGNED("index", entry->index),
+                  LOG_TEXT("what", "an entry of the log makes no sense"),
+                  LOG_ERR(err), LOG_TEXT("next", "the others go on"));
+        group_close(&multiraft->groups[entry->group]);
     }
 }
 
@@ -679,12 +856,15 @@ static void close_lost(void *context, const struct wal_group *past)
 FALLIBLE multiraft_start(struct multiraft *multiraft, struct wal_report *report)
 {
     struct replay replay = {.multiraft = multiraft};
-    enum err err = wal_replay(multiraft->wal, visit_entry, &replay, report);
+    enum err err =
+        wal_replay(multiraft->wal, visit_entry, &replay, &multiraft->report);
+    *report = multiraft->report;
     err = err ? err : replay.err;
     if (err) {
         return err;
     }
     wal_groups(multiraft->wal, close_lost, multiraft);
+    share_memory(multiraft);
     multiraft->is_started = true;
     for (uint32_t i = 0; i < multiraft->group_end; i++) {
         if (multiraft->groups[i]) {
@@ -699,17 +879,6 @@ FALLIBLE multiraft_start(struct multiraft *multiraft, struct wal_report *report)
 struct group *multiraft_group(const struct multiraft *multiraft, uint32_t id)
 {
     return id < MULTIRAFT_GROUPS_MAX ? multiraft->groups[id] : NULL;
-}
-
-void multiraft_each(struct multiraft *multiraft,
-                    void (*visit)(void *context, struct group *group),
-                    void *context)
-{
-    for (uint32_t i = 0; i < multiraft->group_end; i++) {
-        if (multiraft->groups[i]) {
-            visit(context, multiraft->groups[i]);
-        }
-    }
 }
 
 bool multiraft_is_full(const struct multiraft *multiraft)

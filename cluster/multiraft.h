@@ -14,6 +14,7 @@
 #include "base/env.h"
 #include "base/executor.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/reactor.h"
 #include "cluster/group.h"
 #include "store/kv.h"
@@ -45,7 +46,8 @@ struct multiraft_events {
 struct multiraft_config {
     const struct clock *clock;
     const struct entropy *entropy;
-    struct log *log; /* may be NULL */
+    struct log *log;         /* may be NULL */
+    struct metrics *metrics; /* may be NULL */
     struct reactor *reactor;
     const struct disk *disk;        /* of the durable log */
     const struct executor *writer;  /* writes it */
@@ -53,16 +55,17 @@ struct multiraft_config {
     const struct executor *applier; /* writes that */
     struct mesh mesh;
     struct multiraft_events events;
-    uint32_t node;
-    uint64_t disk_id;
-    bool must_exist; /* the log: it was made before */
+    uint64_t disk_id; /* by which this node knows itself among members */
+    bool must_exist;  /* the log: it was made before */
     uint64_t election_ns;
     uint64_t heartbeat_ns;
     uint64_t segment_bytes;  /* of the durable log; 0: its default */
     uint64_t free_bytes_min; /* of the disk; below, nothing is taken in */
     uint32_t inflight_count_max;
     size_t append_bytes_max;
-    size_t keep_bytes;
+    size_t keep_bytes; /* of entries in a snapshot, kept by each group for slow
+                          followers; less when there are many groups, so that
+                          all keep no more than a quarter of log_bytes_max */
     size_t message_bytes_max; /* to a node; then another message follows */
     size_t log_bytes_max; /* of all groups, in memory: then they make snapshots,
                              one after another */
@@ -81,6 +84,7 @@ void multiraft_config_defaults(struct multiraft_config *config);
 /*
  * Open the durable log. Blocks.
  *
+ * ERR_FULL   the metrics are
  * what wal_open() says
  */
 FALLIBLE multiraft_open(struct multiraft **out,
@@ -93,22 +97,26 @@ void multiraft_close(struct multiraft **multiraft);
 bool multiraft_is_idle(const struct multiraft *multiraft);
 
 /*
- * Open a group that the log has, before multiraft_start(). Blocks.
+ * Open a group that the log has, before multiraft_start(). Blocks. `why` may be
+ * NULL; it says what is lost, where, and what to do about it.
  *
  * ERR_NOT_FOUND   the log has nothing of it; or its state is gone and nobody
  *                 else has it
  * ERR_REVOKED     the log lost records of it: it must come back under another
- *                 number (see raft.h)
+ *                 number (see raft.h), or, when nobody else has them, from a
+ *                 backup
  * what group_open() says
  */
 FALLIBLE multiraft_group_open(struct multiraft *multiraft,
                               uint32_t id,
                               const struct machine *machine,
-                              struct group **out);
+                              struct group **out,
+                              struct err_detail *why);
 
 /*
  * Read the entries of the log into the groups, and begin. Blocks. A group of
- * which something cannot be read is closed: multiraft_group() says NULL then.
+ * which something cannot be read, or makes no sense, is closed, and the others
+ * go on: multiraft_group() says NULL then.
  */
 FALLIBLE multiraft_start(struct multiraft *multiraft,
                          struct wal_report *report);
@@ -116,11 +124,13 @@ FALLIBLE multiraft_start(struct multiraft *multiraft,
 /*
  * Begin a group that the log does not have, after multiraft_start(): with all
  * its founders, who are told the same, or as one more replica of a group that
- * is there already, with the members as its leader has them. This node and
- * disk are among `members`; of several such replicas this is the newest.
+ * is there already, with the members as its leader has them. This disk is among
+ * `members`; of several such replicas this is the newest.
  *
  * ERR_NOT_FOUND   they are not
  * ERR_EXISTS      the log has it
+ * ERR_REVOKED     the log lost records, perhaps all of this group: see
+ *                 multiraft_forget_unlisted()
  * what group_open() says
  */
 FALLIBLE multiraft_group_found(struct multiraft *multiraft,
@@ -141,13 +151,19 @@ FALLIBLE multiraft_group_found(struct multiraft *multiraft,
  */
 FALLIBLE multiraft_group_drop(struct multiraft *multiraft, uint32_t id);
 
+/*
+ * What the log lost without knowing whose it was has been dealt with: no
+ * configuration, wherever it is kept, names this disk with a number that it had
+ * before. Durable with the next write. After multiraft_start().
+ *
+ * Until then nothing is founded here. This node cannot tell a number that is
+ * new from one under which it has voted and which it has forgotten: what told
+ * them apart is what is lost. Only who allots the numbers knows.
+ */
+void multiraft_forget_unlisted(struct multiraft *multiraft);
+
 /* NULL: not on this node. */
 struct group *multiraft_group(const struct multiraft *multiraft, uint32_t id);
-
-/* Call `visit` for each group, in order. */
-void multiraft_each(struct multiraft *multiraft,
-                    void (*visit)(void *context, struct group *group),
-                    void *context);
 
 /* Below the disk's low-water mark, or too much waits to be written: take in
  * nothing more from outside. */

@@ -130,7 +130,7 @@ void raft_tick(struct raft *raft, uint64_t now_ns)
         return;
     }
     if (raft->role != RAFT_LEADER) {
-        if (now_ns >= raft->election_at_ns && raft_vote_may_campaign(raft)) {
+        if (now_ns >= raft_vote_due_ns(raft) && raft_vote_may_campaign(raft)) {
             raft_vote_pre_campaign(raft, now_ns);
         }
         return;
@@ -144,7 +144,7 @@ void raft_tick(struct raft *raft, uint64_t now_ns)
 
 uint64_t raft_due_ns(const struct raft *raft)
 {
-    return raft->role == RAFT_LEADER ? UINT64_MAX : raft->election_at_ns;
+    return raft->role == RAFT_LEADER ? UINT64_MAX : raft_vote_due_ns(raft);
 }
 
 /* How many others should ask first when the leader is lost: one after another,
@@ -209,6 +209,12 @@ void raft_compact(struct raft *raft, uint64_t index)
     }
     raft_log_compact(&raft->log, index, raft->config.keep_bytes);
     save_snapshot(raft, index);
+}
+
+void raft_keep(struct raft *raft, size_t keep_bytes)
+{
+    raft->config.keep_bytes = keep_bytes;
+    raft_log_compact(&raft->log, raft->log.snapshot_index, keep_bytes);
 }
 
 bool raft_install(struct raft *raft,
@@ -363,7 +369,8 @@ size_t raft_log_bytes(const struct raft *raft)
 
 bool raft_is_settled(const struct raft *raft)
 {
-    return raft->role == RAFT_LEADER && raft->commit >= raft->first_own;
+    return raft->role == RAFT_LEADER && raft->commit >= raft->first_own &&
+           !raft->needs_snapshot;
 }
 
 const struct raft_entry *raft_entry_at(const struct raft *raft, uint64_t index)

@@ -31,6 +31,7 @@
 struct raft;
 
 #define RAFT_APPEND_ENTRIES_MAX 1024 /* in one message */
+#define RAFT_SNAPSHOT_NO_PIECE UINT32_MAX
 
 struct raft_entry {
     uint64_t index;
@@ -50,8 +51,11 @@ enum raft_message_kind {
     RAFT_HEARTBEAT,       /* commit, round */
     RAFT_HEARTBEAT_REPLY, /* index as above; round */
     RAFT_SNAPSHOT,        /* index, log_term; round: the piece's number;
-                             is_ok: it is the last; bytes */
-    RAFT_SNAPSHOT_REPLY,  /* index; round: the piece that is expected next */
+                             hint_index: which snapshot, for there may be
+                             several of an index; is_ok: it is the last;
+                             bytes */
+    RAFT_SNAPSHOT_REPLY,  /* index, hint_index; round: the piece that is
+                             expected next, or RAFT_SNAPSHOT_NO_PIECE */
     RAFT_TIMEOUT_NOW,
     RAFT_MESSAGE_KIND_COUNT
 };
@@ -219,6 +223,11 @@ FALLIBLE raft_reconfigure(struct raft *raft,
 /* Hand leadership over. ERR_DENIED, ERR_BUSY; ERR_INVALID: no other voter */
 FALLIBLE raft_transfer(struct raft *raft, uint64_t now_ns, uint64_t number);
 
+/* Lead no more, at once, and have whoever has most of the log ask for votes:
+ * our disk does not answer. Nothing happens when nobody else votes, or if we
+ * do not lead. */
+void raft_resign(struct raft *raft, uint64_t now_ns);
+
 /*
  * Begin a linearizable read of what is committed now: answer it after
  * on_read_ready() with this round or a later one. Forget it when leadership is
@@ -238,6 +247,10 @@ void raft_flush(struct raft *raft, uint64_t now_ns);
 /* The caller has a durable snapshot of all up to `index`, which is applied. */
 void raft_compact(struct raft *raft, uint64_t index);
 
+/* From now on keep so much instead of raft_config's keep_bytes; what is more is
+ * dropped at once. */
+void raft_keep(struct raft *raft, size_t keep_bytes);
+
 /* The configuration as of `index`, for a snapshot there. */
 const struct raft_configuration *raft_configuration_at(const struct raft *raft,
                                                        uint64_t index);
@@ -253,8 +266,9 @@ bool raft_install(struct raft *raft,
                   uint64_t term,
                   const struct raft_configuration *configuration);
 
-/* Whether the caller's applied state is gone, and must come from a leader
- * before this replica may lead. */
+/* Whether the caller's applied state is gone, and must come from a leader.
+ * Until then this replica leads only if nobody else can win, takes nothing in
+ * (it is not settled), and hands over to the first who has all of its log. */
 void raft_needs_snapshot(struct raft *raft, bool needs);
 
 /* ---- what is ---- */
@@ -269,7 +283,8 @@ uint64_t raft_stable_index(const struct raft *raft);
 uint64_t raft_snapshot_index(const struct raft *raft);
 size_t raft_log_bytes(const struct raft *raft); /* in memory */
 
-/* Whether its own first entry is committed: then it may answer. */
+/* Whether it leads, its own first entry is committed, and it has its state:
+ * then it may answer. */
 bool raft_is_settled(const struct raft *raft);
 
 /* NULL when it is not in memory. */

@@ -17,8 +17,9 @@
 #endif
 
 #define INFLIGHT_MAX 64
-#define SOON_PART 8  /* "soon" is within this part of an election timeout */
-#define AGAIN_PART 4 /* the least pause before votes are asked for again */
+#define SOON_PART 8      /* "soon" is within this part of an election timeout */
+#define AGAIN_PART 4     /* the least pause before votes are asked for again */
+#define LAST_ELECTIONS 3 /* so many timeouts later stands who has no state */
 
 enum flow {
     FLOW_PROBE,     /* where its log ends is not known: one append at a time */
@@ -115,6 +116,7 @@ enum err raft_core_append(struct raft *raft, const struct raft_entry *entry);
 /* ---- raft_vote.c ---- */
 
 bool raft_vote_may_campaign(const struct raft *raft);
+uint64_t raft_vote_due_ns(const struct raft *raft);
 void raft_vote_answer(struct raft *raft,
                       enum raft_message_kind kind,
                       uint64_t to,

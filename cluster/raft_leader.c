@@ -293,6 +293,53 @@ FALLIBLE raft_transfer(struct raft *raft, uint64_t now_ns, uint64_t number)
     return ERR_NONE;
 }
 
+/* The other voter who can lead soonest; NULL: nobody was heard of late. */
+static const struct progress *find_heir(const struct raft *raft,
+                                        uint64_t now_ns)
+{
+    const struct progress *heir = NULL;
+    for (uint32_t i = 0; i < raft->other_count; i++) {
+        const struct progress *other = &raft->others[i];
+        if (raft_configuration_has_voter(raft_core_newest(raft),
+                                         other->number) &&
+            now_ns - other->heard_ns < raft->config.election_ns &&
+            !other->needs_snapshot && other->match >= raft->commit &&
+            (!heir || other->match > heir->match)) {
+            heir = other;
+        }
+    }
+    return heir;
+}
+
+/* Without applied state we have led for long enough when another has all. */
+static void hand_over(struct raft *raft, uint64_t now_ns)
+{
+    if (raft->role != RAFT_LEADER || !raft->needs_snapshot) {
+        return;
+    }
+    const struct progress *heir = find_heir(raft, now_ns);
+    if (heir && heir->match == raft_core_last_index(raft)) {
+        enum err err = raft_transfer(raft, now_ns, heir->number);
+        (void)err; /* ERR_BUSY: it is under way */
+    }
+}
+
+void raft_resign(struct raft *raft, uint64_t now_ns)
+{
+    uint32_t voters = raft_configuration_voter_count(raft_core_newest(raft));
+    if (raft->role != RAFT_LEADER || voters <= raft_core_is_voter(raft)) {
+        return;
+    }
+    const struct progress *heir = find_heir(raft, now_ns);
+    bool is_told = raft->transfer_to != 0 && raft->is_transfer_sent;
+    if (heir && !is_told) {
+        raft_core_send(raft, &(struct raft_message){.kind = RAFT_TIMEOUT_NOW,
+                                                    .to = heir->number,
+                                                    .term = raft->term});
+    }
+    raft_core_step_down(raft, now_ns);
+}
+
 FALLIBLE raft_read(struct raft *raft, uint64_t *round)
 {
     if (raft->role != RAFT_LEADER) {
@@ -390,6 +437,7 @@ void raft_leader_on_append_reply(struct raft *raft,
     if (raft->role == RAFT_LEADER) {
         raft_progress_send(raft, now_ns, other);
     }
+    hand_over(raft, now_ns);
 }
 
 void raft_leader_on_heartbeat_reply(struct raft *raft,
@@ -428,6 +476,7 @@ void raft_heartbeat(struct raft *raft, uint64_t now_ns)
         return;
     }
     send_heartbeats(raft);
+    hand_over(raft, now_ns);
     for (uint32_t i = 0; i < raft->other_count; i++) {
         struct progress *other = &raft->others[i];
         if (other->flow == FLOW_SNAPSHOT || other->needs_snapshot) {

@@ -32,7 +32,16 @@ static bool is_needed(const struct raft *raft)
 bool raft_vote_may_campaign(const struct raft *raft)
 {
     return raft->role != RAFT_LEADER && is_needed(raft) &&
-           !raft->needs_snapshot && !raft_core_is_writing(raft);
+           !raft_core_is_writing(raft);
+}
+
+/* Who has no applied state can lead only to hand over: it stands when the
+ * others had time to, for nobody else may have a log that is long enough. */
+uint64_t raft_vote_due_ns(const struct raft *raft)
+{
+    return raft->election_at_ns +
+           (raft->needs_snapshot ? LAST_ELECTIONS * raft->config.election_ns
+                                 : 0);
 }
 
 static void grant_to_self(struct raft *raft)
@@ -154,7 +163,7 @@ void raft_vote_on_timeout_now(struct raft *raft,
     /* The leader sends it when all is durable here: one that comes while
      * something is being written is an old one. */
     if (raft->role == RAFT_FOLLOWER && message->from == raft->leader &&
-        raft_vote_may_campaign(raft)) {
+        !raft->needs_snapshot && raft_vote_may_campaign(raft)) {
         campaign(raft, now_ns, true);
     }
 }

@@ -374,6 +374,9 @@ static void check_record(const struct wal *log, const struct wal_record *record)
 {
     const struct wal_state_group *group =
         wal_state_find(&log->state, record->group);
+    if (log->failed) {
+        return; /* what came since is not in the state */
+    }
     assert(record->bytes.length <= log->config.record_bytes_max);
     assert(record->group != WAL_GROUP_UNLISTED || record->kind == WAL_FORGET);
     if (record->kind == WAL_ENTRY) {
@@ -481,7 +484,7 @@ bool wal_is_low(const struct wal *log)
 
 bool wal_is_idle(const struct wal *log)
 {
-    return !log->is_flushing && !has_work(log);
+    return !log->is_flushing && (log->failed || !has_work(log));
 }
 
 /* Bytes of segments, from the oldest on, that `group` alone keeps. */
@@ -505,7 +508,7 @@ struct wal_pin wal_pin(const struct wal *log)
     const struct wal_state_group *oldest = NULL;
     for (size_t i = 0; i < state->group_count; i++) {
         const struct wal_state_group *group = state->groups[i];
-        if (group->span_count > 0 &&
+        if (group->span_count > 0 && !group->about.is_lost &&
             group->spans[0].segment < wal_state_current(state)->number &&
             (!oldest || group->spans[0].segment < oldest->spans[0].segment)) {
             oldest = group;

@@ -158,10 +158,12 @@ bool wal_is_full(const struct wal *log);
  * What is appended all the same is written as long as it can be. */
 bool wal_is_low(const struct wal *log);
 
-/* Whether all that was appended is durable and no job is under way. */
+/* Whether all that was appended is durable, or never will be since the log has
+ * failed, and no job is under way. */
 bool wal_is_idle(const struct wal *log);
 
-/* What keeps old segments from being removed. */
+/* What keeps old segments from being removed, and a snapshot would free: not
+ * what a lost group needs until it is forgotten. */
 struct wal_pin {
     uint32_t group; /* that needs the oldest segment; UINT32_MAX: none */
     uint64_t bytes; /* of segments that it alone keeps */

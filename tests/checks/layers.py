@@ -37,8 +37,7 @@ TABLE = {
               {'cmocka', 'xxhash', 'msgpack', 'yaml', 'sodium', 'nng',
                'rocksdb', 'websockets', 'json', 'zmq'}, set()),
     'bench': (ALL | {'troupe'}, {'nng', 'sodium', 'zmq', 'json'},
-              {'tests/support/counter_map.h',
-                'tests/support/test_identity.h'}),
+              {'tests/support/test_identity.h'}),
     'examples': (ALL | {'troupe'}, set(), set()),
 }
 

@@ -4,10 +4,10 @@
 
 #include "base/owner.h"
 #include "base/time_units.h"
+#include "shard/counter_map.h"
 #include "store/row.h"
 #include "store/snapshot_head.h"
 #include "tests/sim/sim_kv.h"
-#include "tests/support/counter_map.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/manual_executor.h"
 #include "tests/support/seeded.h"
@@ -43,7 +43,8 @@ struct fixture {
     struct counter_map *map;
     struct group_config config;
     struct raft_configuration members;
-    uint32_t padding_bytes; /* of each outcome */
+    uint32_t padding_bytes;                                /* of each outcome */
+    enum err (*restore_end)(void *context, bool is_whole); /* the map's own */
     struct group *group;
 
     uint64_t saved; /* records */
@@ -51,6 +52,8 @@ struct fixture {
     uint8_t mark_bytes[GROUP_MARK_BYTES_MAX];
     bool is_awake;
     enum err failed;
+    uint32_t snapshot_failed_count;
+    enum err snapshot_failed; /* what the last one failed with */
     enum err room;
     struct raft_message sent[SENT_COUNT_MAX]; /* without what they borrow */
     uint32_t sent_count;
@@ -98,6 +101,18 @@ static void on_change(void *context, struct group *group)
     (void)group;
 }
 
+static void on_snapshot_failed(void *context,
+                               struct group *group,
+                               enum err err,
+                               const char *what)
+{
+    struct fixture *fixture = context;
+    (void)group;
+    CHECK(what[0] != '\0');
+    fixture->snapshot_failed_count++;
+    fixture->snapshot_failed = err;
+}
+
 static void on_failed(void *context,
                       struct group *group,
                       enum err err,
@@ -133,6 +148,7 @@ static enum err open_group(struct fixture *fixture)
         .room = on_room,
         .wake = on_wake,
         .on_change = on_change,
+        .on_snapshot_failed = on_snapshot_failed,
         .on_failed = on_failed,
     };
     uint8_t buffer[GROUP_MARK_BYTES_MAX];
@@ -152,6 +168,10 @@ static enum err open_group(struct fixture *fixture)
     machine.apply = fixture->config.machine.apply
                         ? fixture->config.machine.apply
                         : machine.apply;
+    fixture->restore_end = machine.restore_end;
+    machine.restore_end = fixture->config.machine.restore_end
+                              ? fixture->config.machine.restore_end
+                              : machine.restore_end;
     struct group_config config = fixture->config;
     config.machine = machine;
     return group_open(&fixture->group, &home, &config, &past);
@@ -257,9 +277,9 @@ static void acknowledge(struct fixture *fixture)
                          .is_ok = true});
 }
 
-static void lead(struct fixture *fixture)
+/* Its time has come: have 2 vote for it. */
+static void win(struct fixture *fixture)
 {
-    tick_after(fixture, 2000);
     if (fixture->members.count > 1) {
         receive(fixture, (struct raft_message){.kind = RAFT_PRE_VOTE_REPLY,
                                                .from = 2,
@@ -274,6 +294,12 @@ static void lead(struct fixture *fixture)
                                                .is_ok = true});
     }
     store(fixture);
+}
+
+static void lead(struct fixture *fixture)
+{
+    tick_after(fixture, 2000);
+    win(fixture);
     if (fixture->members.count > 1) {
         acknowledge(fixture);
     }
@@ -630,6 +656,39 @@ static void a_lost_state_is_refused_when_nobody_else_has_it(void **state)
     CHECK_ERR(open_group(fixture), ERR_NOT_FOUND);
 }
 
+/* Its log is the longest: it leads until another has it, and says so. */
+static void without_state_it_leads_only_to_hand_over(void **state)
+{
+    struct fixture *fixture = *state;
+    struct asked asked = {.request.done = on_done};
+    begin(fixture, 3);
+    lead(fixture);
+    CHECK_OK(group_snapshot(fixture->group));
+    run_jobs(fixture);
+    group_close(&fixture->group);
+    sim_kv_wipe(fixture->kv);
+    CHECK_OK(open_group(fixture));
+    group_start(fixture->group);
+    CHECK(!group_has_state(fixture->group));
+    tick_after(fixture, 1900); /* others had time to stand */
+    assert_int_equal(raft_role(group_raft(fixture->group)), RAFT_FOLLOWER);
+    tick_after(fixture, 700);
+    win(fixture);
+    assert_int_equal(raft_role(group_raft(fixture->group)), RAFT_LEADER);
+    CHECK_ERR(propose(fixture->group, &add_one, &asked), ERR_BUSY);
+    CHECK_ERR(group_read(fixture->group, bytes_of_text("?"), &asked.request),
+              ERR_BUSY);
+    acknowledge(fixture);
+    CHECK(group_applied_index(fixture->group) <
+          raft_commit_index(group_raft(fixture->group)));
+    assert_int_equal(last_sent(fixture)->kind, RAFT_TIMEOUT_NOW);
+    assert_int_equal(last_sent(fixture)->to, 2);
+    CHECK_ERR(propose(fixture->group, &add_one, &asked), ERR_BUSY);
+    depose(fixture);
+    CHECK_ERR(propose(fixture->group, &add_one, &asked), ERR_NOT_LEADER);
+    CHECK_OK(fixture->failed);
+}
+
 static void a_snapshot_that_fails_is_not_tried_at_once_again(void **state)
 {
     struct fixture *fixture = *state;
@@ -650,8 +709,50 @@ static void a_snapshot_that_fails_is_not_tried_at_once_again(void **state)
     CHECK(group_stored_index(fixture->group) > 0);
 }
 
+/* Ticks of 25 ms, for so long. */
+static void tick_for(struct fixture *fixture, uint64_t ms)
+{
+    for (uint64_t i = 0; i < ms; i += 25) {
+        tick_after(fixture, 25);
+        run_jobs(fixture);
+    }
+}
+
+static void a_snapshot_that_keeps_failing_is_tried_less_and_less(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->config.limits.snapshot_log_bytes = 100;
+    begin(fixture, 1);
+    lead(fixture);
+    sim_kv_fail(fixture->kv, ERR_NO_SPACE);
+    add_many(fixture, 3);
+    tick_for(fixture, 64000);
+    CHECK_ERR(fixture->snapshot_failed, ERR_NO_SPACE);
+    /* At 0, 1, 3, 7, 15, 31, 47 and 63 s. */
+    assert_int_equal(fixture->snapshot_failed_count, 8);
+    CHECK_ERR(group_snapshot(fixture->group), ERR_BUSY);
+    sim_kv_fail(fixture->kv, ERR_NONE);
+    tick_for(fixture, 16000);
+    CHECK(group_stored_index(fixture->group) > 0);
+    assert_int_equal(fixture->snapshot_failed_count, 8);
+    /* What went well is forgotten by the next that fails. */
+    sim_kv_fail(fixture->kv, ERR_NO_SPACE);
+    struct asked asked;
+    for (int64_t i = 2; i < 6; i++) {
+        add(fixture, &asked);
+        turn(fixture);
+        store(fixture);
+        check_done(&asked, ERR_NONE, i);
+    }
+    tick_for(fixture, 900);
+    assert_int_equal(fixture->snapshot_failed_count, 9);
+    tick_for(fixture, 200);
+    assert_int_equal(fixture->snapshot_failed_count, 10);
+}
+
 /* A leader's snapshot, as another machine makes it. */
 struct given {
+    uint64_t id;
     struct counter_map *map;
     struct snapshot_head head;
     uint8_t head_bytes[SNAPSHOT_HEAD_BYTES_MAX];
@@ -664,6 +765,7 @@ static void give(struct given *given,
                  uint64_t index,
                  uint32_t counter_count)
 {
+    given->id = 1;
     given->map =
         counter_map_open(&(struct counter_map_config){.result_count_max = 8});
     struct machine machine = counter_map_machine(given->map);
@@ -715,6 +817,7 @@ static void hand(struct fixture *fixture,
                                   .index = given->head.index,
                                   .log_term = given->head.term,
                                   .round = piece,
+                                  .hint_index = given->id,
                                   .is_ok = piece + 1 == given->head.piece_count,
                                   .bytes = given->pieces[piece]});
     run_jobs(fixture);
@@ -727,7 +830,15 @@ static void check_wanted(const struct fixture *fixture,
     const struct raft_message *reply = last_sent(fixture);
     assert_int_equal(reply->kind, RAFT_SNAPSHOT_REPLY);
     assert_int_equal(reply->index, given->head.index);
+    assert_int_equal(reply->hint_index, given->id);
     assert_int_equal(reply->round, piece);
+}
+
+static void hand_all(struct fixture *fixture, const struct given *given)
+{
+    for (uint32_t i = 0; i < given->head.piece_count; i++) {
+        hand(fixture, given, i);
+    }
 }
 
 static void a_leaders_snapshot_is_taken_piece_by_piece(void **state)
@@ -798,6 +909,178 @@ static void pieces_of_another_snapshot_do_not_get_mixed_in(void **state)
     counter_map_close(&given.map);
 }
 
+static void a_snapshot_made_again_is_taken_from_its_beginning(void **state)
+{
+    struct fixture *fixture = *state;
+    struct given given = {0};
+    struct given before = {0};
+    begin(fixture, 3);
+    give(&before, fixture, 50, 12);
+    give(&given, fixture, 50, 10);
+    given.id = 2;
+    hand(fixture, &before, 0);
+    hand(fixture, &before, 1);
+    check_wanted(fixture, &before, 2);
+    hand(fixture, &given, 2); /* where the one before stopped */
+    check_wanted(fixture, &given, 0);
+    hand_all(fixture, &given);
+    assert_int_equal(group_stored_index(fixture->group), 50);
+    CHECK(counter_map_digest(fixture->map) == counter_map_digest(given.map));
+    counter_map_close(&before.map);
+    counter_map_close(&given.map);
+}
+
+/* Replica 3 has lost its state, and says so to its leader. */
+static void ask_for_snapshot(struct fixture *fixture)
+{
+    receive(fixture, (struct raft_message){.kind = RAFT_HEARTBEAT_REPLY,
+                                           .from = 3,
+                                           .term = term(fixture),
+                                           .is_ok = true,
+                                           .needs_snapshot = true});
+    group_heartbeat(fixture->group);
+    run_jobs(fixture);
+}
+
+static void a_snapshot_made_again_has_another_name(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture, 3);
+    lead(fixture);
+    CHECK_OK(group_snapshot(fixture->group));
+    run_jobs(fixture);
+    uint64_t index = group_stored_index(fixture->group);
+    ask_for_snapshot(fixture);
+    struct raft_message first = *last_sent(fixture);
+    assert_int_equal(first.kind, RAFT_SNAPSHOT);
+    sim_kv_wipe(fixture->kv); /* the next piece is not there any more */
+    receive(fixture, (struct raft_message){.kind = RAFT_SNAPSHOT_REPLY,
+                                           .from = 3,
+                                           .term = term(fixture),
+                                           .index = index,
+                                           .hint_index = first.hint_index,
+                                           .round = 1});
+    run_jobs(fixture);
+    assert_int_equal(fixture->snapshot_failed_count, 1);
+    assert_int_equal(group_stored_index(fixture->group), 0);
+    ask_for_snapshot(fixture);
+    assert_int_equal(group_stored_index(fixture->group), index);
+    fixture->fake.now_ns += NS_PER_S;
+    ask_for_snapshot(fixture);
+    struct raft_message second = *last_sent(fixture);
+    assert_int_equal(second.kind, RAFT_SNAPSHOT);
+    assert_int_equal(second.index, index);
+    CHECK(second.hint_index != first.hint_index && second.hint_index != 0);
+    /* What is said about the first begins the second anew. */
+    receive(fixture, (struct raft_message){.kind = RAFT_SNAPSHOT_REPLY,
+                                           .from = 3,
+                                           .term = term(fixture),
+                                           .index = index,
+                                           .hint_index = first.hint_index,
+                                           .round = 1});
+    run_jobs(fixture);
+    assert_int_equal(last_sent(fixture)->kind, RAFT_SNAPSHOT);
+    assert_int_equal(last_sent(fixture)->round, 0);
+}
+
+static struct fixture *refusing; /* whose machine takes no snapshot */
+
+static enum err refuse_to_restore(void *context, bool is_whole)
+{
+    enum err err = refusing->restore_end(context, false);
+    return is_whole ? ERR_MALFORMED : err;
+}
+
+static bool has_rows(const struct fixture *fixture, uint64_t index)
+{
+    const struct kv *kv = sim_kv_table(fixture->kv);
+    uint8_t key_bytes[KV_KEY_BYTES_MAX];
+    struct bytes key;
+    struct row_key row = {.group = fixture->config.id,
+                          .kind = ROW_SNAPSHOT_PIECE,
+                          .snapshot_index = index,
+                          .piece = 0};
+    uint8_t *value = NULL;
+    size_t length;
+    CHECK_OK(row_key_encode(key_bytes, &row, &key));
+    enum err err = kv->get(kv->context, key, &value, &length);
+    free(value);
+    return err == ERR_NONE;
+}
+
+static void a_snapshot_that_the_machine_refuses_does_not_stay(void **state)
+{
+    struct fixture *fixture = *state;
+    struct given given = {0};
+    refusing = fixture;
+    fixture->config.machine.restore_end = refuse_to_restore;
+    begin(fixture, 3);
+    give(&given, fixture, 50, 10);
+    hand_all(fixture, &given);
+    CHECK_ERR(fixture->snapshot_failed, ERR_MALFORMED);
+    assert_int_equal(fixture->snapshot_failed_count, 1);
+    assert_int_equal(group_applied_index(fixture->group), 0);
+    CHECK(group_has_state(fixture->group) && group_is_idle(fixture->group));
+    CHECK(!has_rows(fixture, 50));
+    assert_int_equal(sim_kv_unsynced_count(fixture->kv), 0);
+    hand_all(fixture, &given); /* at once again: not listened to */
+    assert_int_equal(fixture->snapshot_failed_count, 1);
+    group_close(&fixture->group);
+    fixture->config.machine.restore_end = NULL;
+    CHECK_OK(open_group(fixture));
+    assert_int_equal(group_stored_index(fixture->group), 0);
+    group_start(fixture->group);
+    hand_all(fixture, &given);
+    assert_int_equal(group_stored_index(fixture->group), 50);
+    counter_map_close(&given.map);
+}
+
+static bool is_refused_once;
+
+static enum err refuse_to_restore_once(void *context, bool is_whole)
+{
+    bool is_refused = is_whole && is_refused_once;
+    is_refused_once = is_refused_once && !is_whole;
+    enum err err = refusing->restore_end(context, is_whole && !is_refused);
+    return is_refused ? ERR_MALFORMED : err;
+}
+
+/* The process ended between its head and its removal. */
+static void behind_a_snapshot_that_is_refused_is_the_one_before(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct kv *kv = sim_kv_table(fixture->kv);
+    struct given given = {0};
+    refusing = fixture;
+    begin(fixture, 1);
+    lead(fixture);
+    add_many(fixture, 3);
+    CHECK_OK(group_snapshot(fixture->group));
+    run_jobs(fixture);
+    uint64_t index = group_stored_index(fixture->group);
+    uint64_t digest = counter_map_digest(fixture->map);
+    group_close(&fixture->group);
+    give(&given, fixture, index + 10, 5);
+    for (uint32_t i = 0; i < given.head.piece_count; i++) {
+        uint8_t key_bytes[KV_KEY_BYTES_MAX];
+        struct kv_change change = {.kind = KV_PUT, .value = given.pieces[i]};
+        struct row_key row = {.group = fixture->config.id,
+                              .kind = ROW_SNAPSHOT_PIECE,
+                              .snapshot_index = index + 10,
+                              .piece = i};
+        CHECK_OK(row_key_encode(key_bytes, &row, &change.key));
+        CHECK_OK(kv->write(kv->context, &change, 1));
+    }
+    is_refused_once = true;
+    fixture->config.machine.restore_end = refuse_to_restore_once;
+    CHECK_OK(open_group(fixture));
+    CHECK(!is_refused_once);
+    assert_int_equal(group_stored_index(fixture->group), index);
+    CHECK(group_has_state(fixture->group));
+    CHECK(counter_map_digest(fixture->map) == digest);
+    counter_map_close(&given.map);
+}
+
 static void what_was_left_of_the_same_snapshot_goes_first(void **state)
 {
     struct fixture *fixture = *state;
@@ -838,12 +1121,150 @@ static void a_snapshot_that_cannot_be_is_not_taken(void **state)
     given.head.index = 50;
     given.head.term = 6; /* of a leader to come */
     given.pieces[0] = snapshot_head_encode(given.head_bytes, &given.head);
+    fixture->fake.now_ns += 10 * NS_PER_S; /* or it would not listen */
     hand(fixture, &given, 0);
     given.head.term = 5;
     given.pieces[0] = bytes_of_text("nonsense");
+    fixture->fake.now_ns += 10 * NS_PER_S;
     hand(fixture, &given, 0);
+    assert_int_equal(fixture->snapshot_failed_count, 3);
     assert_int_equal(fixture->sent_count, 0); /* no next piece is wanted */
     assert_int_equal(group_applied_index(fixture->group), 0);
+    counter_map_close(&given.map);
+}
+
+/* Replica 3 says which piece it expects next. */
+static void ask_for_piece(struct fixture *fixture,
+                          const struct raft_message *piece,
+                          uint64_t round)
+{
+    receive(fixture, (struct raft_message){.kind = RAFT_SNAPSHOT_REPLY,
+                                           .from = 3,
+                                           .term = term(fixture),
+                                           .index = piece->index,
+                                           .hint_index = piece->hint_index,
+                                           .round = round,
+                                           .needs_snapshot = true});
+    run_jobs(fixture);
+}
+
+/* Some entries more, and a snapshot of several pieces with them; its index. */
+static uint64_t save_newer(struct fixture *fixture)
+{
+    for (uint32_t i = 0; i < 8; i++) {
+        struct asked asked = {.request.done = on_done};
+        CHECK_OK(propose(fixture->group,
+                         &(struct counter_command){
+                             .kind = COUNTER_ADD, .key = KEY + i, .value = 1},
+                         &asked));
+        turn(fixture);
+        store(fixture);
+        acknowledge(fixture);
+        assert_int_equal(asked.done_count, 1);
+    }
+    CHECK_OK(group_snapshot(fixture->group));
+    run_jobs(fixture);
+    CHECK(group_stored_index(fixture->group) ==
+          group_applied_index(fixture->group));
+    return group_stored_index(fixture->group);
+}
+
+/* Newer ones come faster than its pieces go: else it would never have one. */
+static void a_snapshot_that_is_being_sent_is_sent_to_its_end(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture, 3);
+    lead(fixture);
+    uint64_t index = save_newer(fixture);
+    ask_for_snapshot(fixture);
+    struct raft_message first = *last_sent(fixture);
+    assert_int_equal(first.kind, RAFT_SNAPSHOT);
+    assert_int_equal(first.index, index);
+    uint64_t piece = 0;
+    uint64_t between = 0;
+    while (!last_sent(fixture)->is_ok) {
+        between = save_newer(fixture);
+        CHECK(has_rows(fixture, index));
+        ask_for_snapshot(fixture); /* a heartbeat: the same piece */
+        ask_for_piece(fixture, &first, ++piece);
+        assert_int_equal(last_sent(fixture)->kind, RAFT_SNAPSHOT);
+        assert_int_equal(last_sent(fixture)->index, index);
+        assert_int_equal(last_sent(fixture)->hint_index, first.hint_index);
+        assert_int_equal(last_sent(fixture)->round, piece);
+    }
+    CHECK(piece > 1);
+    uint64_t newest = save_newer(fixture);
+    CHECK(has_rows(fixture, index) && has_rows(fixture, newest));
+    CHECK(!has_rows(fixture, between));
+    /* It has all: what comes next is the newest, and the old one may go. */
+    ask_for_piece(fixture, &first, RAFT_SNAPSHOT_NO_PIECE);
+    ask_for_snapshot(fixture);
+    assert_int_equal(last_sent(fixture)->kind, RAFT_SNAPSHOT);
+    assert_int_equal(last_sent(fixture)->index, newest);
+    assert_int_equal(last_sent(fixture)->round, 0);
+    (void)save_newer(fixture);
+    CHECK(!has_rows(fixture, index) && has_rows(fixture, newest));
+}
+
+static void who_takes_no_piece_for_long_gets_the_newest(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture, 3);
+    lead(fixture);
+    uint64_t index = save_newer(fixture);
+    ask_for_snapshot(fixture);
+    struct raft_message first = *last_sent(fixture);
+    ask_for_piece(fixture, &first, 1);
+    uint64_t newest = save_newer(fixture);
+    fixture->fake.now_ns += 4 * NS_PER_S;
+    ask_for_snapshot(fixture);
+    assert_int_equal(last_sent(fixture)->index, index);
+    assert_int_equal(last_sent(fixture)->round, 1);
+    fixture->fake.now_ns += NS_PER_S;
+    ask_for_snapshot(fixture);
+    assert_int_equal(last_sent(fixture)->index, newest);
+    assert_int_equal(last_sent(fixture)->round, 0);
+    (void)save_newer(fixture);
+    CHECK(!has_rows(fixture, index));
+    ask_for_piece(fixture, &first, 2); /* too late */
+    ask_for_snapshot(fixture);
+    assert_int_equal(last_sent(fixture)->index, newest);
+    assert_int_equal(last_sent(fixture)->round, 0);
+}
+
+/* It was taking one, and has now lost more than that one has. */
+static void who_needs_a_newer_snapshot_gets_it_at_once(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture, 3);
+    lead(fixture);
+    uint64_t index = save_newer(fixture);
+    ask_for_snapshot(fixture);
+    struct raft_message first = *last_sent(fixture);
+    assert_int_equal(first.index, index);
+    ask_for_piece(fixture, &first, 1);
+    uint64_t newest = save_newer(fixture);
+    receive(fixture, (struct raft_message){.kind = RAFT_SNAPSHOT_REPLY,
+                                           .from = 3,
+                                           .term = term(fixture),
+                                           .index = index + 1,
+                                           .needs_snapshot = true});
+    ask_for_snapshot(fixture);
+    assert_int_equal(last_sent(fixture)->index, newest);
+    assert_int_equal(last_sent(fixture)->round, 0);
+}
+
+static void who_has_a_snapshot_says_that_it_needs_no_piece(void **state)
+{
+    struct fixture *fixture = *state;
+    struct given given = {0};
+    begin(fixture, 3);
+    give(&given, fixture, 50, 10);
+    hand_all(fixture, &given);
+    check_wanted(fixture, &given, RAFT_SNAPSHOT_NO_PIECE);
+    store(fixture);
+    hand(fixture, &given, 3); /* sent before that was heard */
+    check_wanted(fixture, &given, RAFT_SNAPSHOT_NO_PIECE);
     counter_map_close(&given.map);
 }
 
@@ -865,12 +1286,22 @@ int main(void)
         TEST(a_stamp_says_when_it_was_decided),
         TEST(a_snapshot_is_there_after_a_restart),
         TEST(a_lost_state_is_refused_when_nobody_else_has_it),
+        TEST(without_state_it_leads_only_to_hand_over),
         TEST(a_snapshot_that_fails_is_not_tried_at_once_again),
+        TEST(a_snapshot_that_keeps_failing_is_tried_less_and_less),
         TEST(a_leaders_snapshot_is_taken_piece_by_piece),
         TEST(a_snapshot_goes_on_when_its_leader_is_back),
         TEST(pieces_of_another_snapshot_do_not_get_mixed_in),
+        TEST(a_snapshot_made_again_is_taken_from_its_beginning),
+        TEST(a_snapshot_made_again_has_another_name),
+        TEST(a_snapshot_that_the_machine_refuses_does_not_stay),
+        TEST(behind_a_snapshot_that_is_refused_is_the_one_before),
         TEST(what_was_left_of_the_same_snapshot_goes_first),
         TEST(a_snapshot_that_cannot_be_is_not_taken),
+        TEST(a_snapshot_that_is_being_sent_is_sent_to_its_end),
+        TEST(who_takes_no_piece_for_long_gets_the_newest),
+        TEST(who_needs_a_newer_snapshot_gets_it_at_once),
+        TEST(who_has_a_snapshot_says_that_it_needs_no_piece),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,24 +1,11 @@
+#include "tests/cluster/raft_check.h"
 #include "tests/cluster/raft_harness.h"
 #include "tests/support/check.h"
-
-#define ANY RAFT_MESSAGE_KIND_COUNT
 
 static void open_with(struct harness *harness, uint32_t voter_count)
 {
     harness_open(harness, &(struct harness_config){.voter_count = voter_count,
                                                    .seed = 1});
-}
-
-static void close(struct harness *harness)
-{
-    assert_string_equal(harness->violation, "");
-    harness_close(harness);
-}
-
-/* Nobody has heard of a leader for long enough to keep to it. */
-static void forget_leader(struct harness *harness)
-{
-    harness_wait(harness, HARNESS_ELECTION_MS);
 }
 
 /* ---- elections ---- */
@@ -35,7 +22,7 @@ static void one_alone_leads_and_commits(void **state)
     CHECK_OK(harness_read(&h, 1));
     harness_flush(&h, 1);
     CHECK(harness_replica(&h, 1)->answered_count == 1);
-    close(&h);
+    close_sound(&h);
 }
 
 static void three_elect_a_leader_by_themselves(void **state)
@@ -52,7 +39,7 @@ static void three_elect_a_leader_by_themselves(void **state)
         CHECK(harness_commit(&h, i) == 2);
         CHECK(raft_leader(harness_raft(&h, i)) == leader);
     }
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_leader_that_is_heard_stays(void **state)
@@ -65,7 +52,7 @@ static void a_leader_that_is_heard_stays(void **state)
     harness_run(&h, 20 * HARNESS_ELECTION_MS);
     CHECK(harness_leader(&h) == 1);
     CHECK(raft_term(harness_raft(&h, 1)) == term);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_new_leader_appends_nothing_of_its_term(void **state)
@@ -83,7 +70,7 @@ static void a_new_leader_appends_nothing_of_its_term(void **state)
     CHECK(entry && entry->type == RAFT_NOTHING);
     CHECK(entry->term == raft_term(harness_raft(&h, 1)));
     CHECK(raft_is_settled(harness_raft(&h, 1)));
-    close(&h);
+    close_sound(&h);
 }
 
 /* ---- pre-vote and check-quorum ---- */
@@ -103,7 +90,7 @@ static void pre_vote_raises_no_term(void **state)
     harness_run(&h, 4 * HARNESS_ELECTION_MS);
     CHECK(harness_leader(&h) == 1);
     CHECK(raft_term(harness_raft(&h, 1)) == term);
-    close(&h);
+    close_sound(&h);
 }
 
 static void pre_vote_is_refused_while_the_leader_is_heard(void **state)
@@ -121,7 +108,7 @@ static void pre_vote_is_refused_while_the_leader_is_heard(void **state)
     harness_flow(&h);
     CHECK(harness_leader(&h) == 1);
     CHECK(harness_role(&h, 3) != RAFT_CANDIDATE);
-    close(&h);
+    close_sound(&h);
 }
 
 static void pre_vote_is_refused_to_an_older_log(void **state)
@@ -135,12 +122,12 @@ static void pre_vote_is_refused_to_an_older_log(void **state)
     harness_flow(&h);
     harness_crash(&h, 1);
     harness_heal(&h);
-    forget_leader(&h);
+    harness_forget_leader(&h);
     harness_elect(&h, 3);
     CHECK(harness_leader(&h) == 0);
     harness_elect(&h, 2);
     CHECK(harness_leader(&h) == 2);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_vote_of_a_higher_term_cannot_depose_a_heard_leader(void **state)
@@ -162,7 +149,7 @@ static void a_vote_of_a_higher_term_cannot_depose_a_heard_leader(void **state)
     vote.to = 1;
     raft_receive(harness_raft(&h, 1), h.now_ns, &vote);
     CHECK(harness_leader(&h) == 1);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_leader_without_a_majority_steps_down_in_time(void **state)
@@ -177,7 +164,7 @@ static void a_leader_without_a_majority_steps_down_in_time(void **state)
     CHECK(harness_role(&h, 1) == RAFT_LEADER);
     harness_run(&h, 2 * HARNESS_HEARTBEAT_MS + HARNESS_TICK_MS);
     CHECK(harness_role(&h, 1) != RAFT_LEADER);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_leader_with_a_bare_majority_stays(void **state)
@@ -193,7 +180,7 @@ static void a_leader_with_a_bare_majority_stays(void **state)
     harness_crash(&h, 3);
     harness_run(&h, 2 * HARNESS_ELECTION_MS);
     CHECK(harness_leader(&h) == 0);
-    close(&h);
+    close_sound(&h);
 }
 
 static void split_votes_are_tried_again(void **state)
@@ -210,7 +197,7 @@ static void split_votes_are_tried_again(void **state)
     }
     harness_run(&h, 20 * HARNESS_ELECTION_MS);
     CHECK(harness_leader(&h) != 0);
-    close(&h);
+    close_sound(&h);
 }
 
 /* ---- votes on what is durable ---- */
@@ -234,7 +221,7 @@ static void a_vote_leaves_when_it_is_durable(void **state)
     harness_store(&h, 2);
     CHECK(harness_deliver(&h, (struct like){2, 1, RAFT_VOTE_REPLY}));
     CHECK(harness_role(&h, 1) == RAFT_LEADER);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_vote_survives_a_crash(void **state)
@@ -254,12 +241,12 @@ static void a_vote_survives_a_crash(void **state)
                                 .term = term,
                                 .index = 1,
                                 .log_term = term};
-    harness_drop(&h, (struct like){0, 0, ANY});
+    harness_drop(&h, (struct like){0, 0, HARNESS_ANY});
     raft_receive(harness_raft(&h, 2), h.now_ns, &vote);
     const struct raft_message *reply =
         harness_find(&h, (struct like){2, 3, RAFT_VOTE_REPLY});
     CHECK(reply && !reply->is_ok);
-    close(&h);
+    close_sound(&h);
 }
 
 static void no_candidate_with_entries_that_are_not_durable(void **state)
@@ -274,7 +261,7 @@ static void no_candidate_with_entries_that_are_not_durable(void **state)
     CHECK(harness_last(&h, 2) == 2);
     CHECK(raft_stable_index(harness_raft(&h, 2)) == 1);
     harness_crash(&h, 1);
-    forget_leader(&h);
+    harness_forget_leader(&h);
     harness_campaign(&h, 2);
     CHECK(harness_role(&h, 2) == RAFT_FOLLOWER);
     CHECK(harness_count(&h, (struct like){2, 0, RAFT_PRE_VOTE}) == 0);
@@ -283,7 +270,7 @@ static void no_candidate_with_entries_that_are_not_durable(void **state)
     harness_store(&h, 2);
     harness_flow(&h);
     CHECK(harness_role(&h, 2) == RAFT_LEADER);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_pre_vote_won_while_something_is_written_waits(void **state)
@@ -293,7 +280,7 @@ static void a_pre_vote_won_while_something_is_written_waits(void **state)
     open_with(&h, 3);
     harness_elect(&h, 1);
     harness_crash(&h, 1);
-    forget_leader(&h);
+    harness_forget_leader(&h);
     harness_campaign(&h, 2);
     CHECK(harness_deliver(&h, (struct like){2, 3, RAFT_PRE_VOTE}));
     harness_replica(&h, 2)->is_disk_slow = true;
@@ -309,7 +296,7 @@ static void a_pre_vote_won_while_something_is_written_waits(void **state)
     CHECK(harness_role(&h, 2) == RAFT_CANDIDATE ||
           harness_role(&h, 2) == RAFT_PRE_CANDIDATE);
     CHECK(harness_count(&h, (struct like){2, 0, RAFT_VOTE}) == 0);
-    close(&h);
+    close_sound(&h);
 }
 
 static void no_second_vote_in_a_term_for_a_transfer_target(void **state)
@@ -331,7 +318,7 @@ static void no_second_vote_in_a_term_for_a_transfer_target(void **state)
     const struct raft_message *reply =
         harness_find(&h, (struct like){2, 3, RAFT_VOTE_REPLY});
     CHECK(reply && !reply->is_ok);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_doubled_vote_reply_counts_once(void **state)
@@ -350,7 +337,7 @@ static void a_doubled_vote_reply_counts_once(void **state)
     harness_duplicate_at(&h, 0);
     harness_flow(&h);
     CHECK(harness_role(&h, 1) == RAFT_CANDIDATE);
-    close(&h);
+    close_sound(&h);
 }
 
 /* ---- transfer ---- */
@@ -365,7 +352,7 @@ static void leadership_is_handed_over(void **state)
     harness_flow(&h);
     CHECK(harness_leader(&h) == 3);
     CHECK(harness_role(&h, 1) == RAFT_FOLLOWER);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_transfer_target_must_have_everything_durable(void **state)
@@ -388,7 +375,7 @@ static void a_transfer_target_must_have_everything_durable(void **state)
     harness_replica(&h, 3)->is_disk_slow = false;
     harness_flow(&h);
     CHECK(harness_leader(&h) == 3);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_heartbeat_reply_is_enough_for_a_transfer(void **state)
@@ -404,7 +391,7 @@ static void a_heartbeat_reply_is_enough_for_a_transfer(void **state)
     harness_heartbeat(&h, 1);
     harness_flow(&h);
     CHECK(harness_leader(&h) == 3);
-    close(&h);
+    close_sound(&h);
 }
 
 static void timeout_now_is_nothing_while_writes_are_in_flight(void **state)
@@ -426,7 +413,7 @@ static void timeout_now_is_nothing_while_writes_are_in_flight(void **state)
     /* It was an old one: the leader sends none before all is durable. */
     harness_store(&h, 3);
     CHECK(harness_role(&h, 3) == RAFT_FOLLOWER);
-    close(&h);
+    close_sound(&h);
 }
 
 static void timeout_now_comes_from_the_leader_only(void **state)
@@ -448,7 +435,7 @@ static void timeout_now_comes_from_the_leader_only(void **state)
     now.term = term - 1;
     raft_receive(harness_raft(&h, 3), h.now_ns, &now);
     CHECK(harness_role(&h, 3) == RAFT_FOLLOWER);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_transfer_that_fails_is_given_up(void **state)
@@ -466,7 +453,7 @@ static void a_transfer_that_fails_is_given_up(void **state)
     CHECK_OK(harness_propose(&h, 1, 8));
     harness_flow(&h);
     CHECK(harness_commit(&h, 1) == 3);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_transfer_wants_another_voter(void **state)
@@ -478,7 +465,7 @@ static void a_transfer_wants_another_voter(void **state)
     harness_elect(&h, 1);
     CHECK_ERR(harness_transfer(&h, 1, 1), ERR_INVALID);
     CHECK_ERR(harness_transfer(&h, 1, 9), ERR_INVALID);
-    close(&h);
+    close_sound(&h);
 }
 
 /* ---- hints ---- */
@@ -495,7 +482,7 @@ static void a_lost_node_starts_the_pre_vote_early(void **state)
     harness_node_lost(&h, 3, 1);
     harness_run(&h, HARNESS_ELECTION_MS / 4);
     CHECK(harness_leader(&h) != 0);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_wrong_hint_disturbs_nobody(void **state)
@@ -512,7 +499,7 @@ static void a_wrong_hint_disturbs_nobody(void **state)
     CHECK(harness_leader(&h) == 1);
     CHECK(raft_term(harness_raft(&h, 1)) == term);
     CHECK(raft_leader(harness_raft(&h, 2)) == 1);
-    close(&h);
+    close_sound(&h);
 }
 
 /* ---- reads ---- */
@@ -534,7 +521,7 @@ static void a_read_needs_a_majority_after_it_was_asked(void **state)
     CHECK(harness_replica(&h, 1)->answered_count == 0);
     harness_flow(&h);
     CHECK(harness_replica(&h, 1)->answered_count == 2);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_lost_round_is_asked_for_again(void **state)
@@ -545,11 +532,11 @@ static void a_lost_round_is_asked_for_again(void **state)
     harness_elect(&h, 1);
     CHECK_OK(harness_read(&h, 1));
     harness_flush(&h, 1);
-    harness_drop(&h, (struct like){0, 0, ANY});
+    harness_drop(&h, (struct like){0, 0, HARNESS_ANY});
     harness_heartbeat(&h, 1);
     harness_flow(&h);
     CHECK(harness_replica(&h, 1)->answered_count == 1);
-    close(&h);
+    close_sound(&h);
 }
 
 static void no_read_before_the_own_first_entry_is_committed(void **state)
@@ -565,7 +552,7 @@ static void no_read_before_the_own_first_entry_is_committed(void **state)
     CHECK_ERR(harness_read(&h, 2), ERR_DENIED);
     harness_flow(&h);
     CHECK_OK(harness_read(&h, 1));
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_stale_leader_answers_no_read(void **state)
@@ -575,7 +562,7 @@ static void a_stale_leader_answers_no_read(void **state)
     open_with(&h, 3);
     harness_elect(&h, 1);
     harness_isolate(&h, 1, true);
-    forget_leader(&h);
+    harness_forget_leader(&h);
     harness_elect(&h, 2);
     CHECK_OK(harness_propose(&h, 2, 7));
     harness_flow(&h);
@@ -588,7 +575,7 @@ static void a_stale_leader_answers_no_read(void **state)
     harness_flow(&h);
     CHECK(harness_replica(&h, 1)->answered_count == 0);
     CHECK(harness_role(&h, 1) == RAFT_FOLLOWER);
-    close(&h);
+    close_sound(&h);
 }
 
 /* A round of an earlier leadership is not answered by a later one. */
@@ -601,7 +588,7 @@ static void a_read_ends_with_the_leadership(void **state)
     CHECK_OK(harness_read(&h, 1));
     uint64_t round = harness_replica(&h, 1)->reads[0].round;
     harness_flush(&h, 1);
-    harness_drop(&h, (struct like){0, 0, ANY});
+    harness_drop(&h, (struct like){0, 0, HARNESS_ANY});
     CHECK_OK(harness_transfer(&h, 1, 2));
     harness_flow(&h);
     CHECK(harness_leader(&h) == 2);
@@ -616,7 +603,7 @@ static void a_read_ends_with_the_leadership(void **state)
     harness_flush(&h, 1);
     harness_flow(&h);
     CHECK(harness_replica(&h, 1)->answered_count == 1);
-    close(&h);
+    close_sound(&h);
 }
 
 int main(void)

@@ -731,6 +731,11 @@ void harness_drop(struct harness *harness, struct like like)
     }
 }
 
+void harness_drop_all(struct harness *harness)
+{
+    harness_drop(harness, (struct like){0, 0, HARNESS_ANY});
+}
+
 void harness_flow(struct harness *harness)
 {
     uint32_t count = 0;
@@ -770,6 +775,11 @@ void harness_heal(struct harness *harness)
 void harness_wait(struct harness *harness, uint64_t ms)
 {
     harness->now_ns += ms * HARNESS_MS;
+}
+
+void harness_forget_leader(struct harness *harness)
+{
+    harness_wait(harness, HARNESS_ELECTION_MS);
 }
 
 void harness_tick(struct harness *harness, uint64_t number)

@@ -131,7 +131,9 @@ void harness_lose_state(struct harness *harness, uint64_t number);
 
 /* ---- messages ---- */
 
-/* What names a message: 0 and RAFT_MESSAGE_KIND_COUNT mean any. */
+#define HARNESS_ANY RAFT_MESSAGE_KIND_COUNT /* kind of message */
+
+/* What names a message: 0 and HARNESS_ANY mean any. */
 struct like {
     uint64_t from;
     uint64_t to;
@@ -149,6 +151,7 @@ void harness_deliver_at(struct harness *harness, size_t i);
 void harness_duplicate_at(struct harness *harness, size_t i);
 void harness_drop_at(struct harness *harness, size_t i);
 void harness_drop(struct harness *harness, struct like like); /* all */
+void harness_drop_all(struct harness *harness); /* whatever is under way */
 /* Deliver all until nothing is under way. */
 void harness_flow(struct harness *harness);
 
@@ -164,6 +167,8 @@ void harness_heal(struct harness *harness);
 
 /* Time goes on, and nobody notices. */
 void harness_wait(struct harness *harness, uint64_t ms);
+/* So long that nobody keeps to a leader any more. */
+void harness_forget_leader(struct harness *harness);
 void harness_tick(struct harness *harness, uint64_t number);
 void harness_heartbeat(struct harness *harness, uint64_t number);
 /* Time, ticks, heartbeats and messages for so long. */

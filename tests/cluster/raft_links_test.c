@@ -4,10 +4,10 @@
 
 #include "base/owner.h"
 #include "base/time_units.h"
+#include "shard/counter_map.h"
 #include "tests/sim/sim_executor.h"
 #include "tests/sim/sim_kv.h"
 #include "tests/sim/world.h"
-#include "tests/support/counter_map.h"
 #include "tests/support/test_identity.h"
 
 #include <stdio.h>
@@ -108,7 +108,6 @@ static void open_multiraft(struct fixture *fixture,
         .applier = sim_executor_table(node->applier),
         .mesh = raft_links_mesh(node->links),
         .events = {.on_failed = on_failed},
-        .node = node->machine,
         .disk_id = node->machine + 1,
     };
     multiraft_config_defaults(&config);

@@ -1,8 +1,7 @@
 #include "store/raft_configuration.h"
+#include "tests/cluster/raft_check.h"
 #include "tests/cluster/raft_harness.h"
 #include "tests/support/check.h"
-
-#define ANY RAFT_MESSAGE_KIND_COUNT
 
 static void open_with(struct harness *harness, uint32_t voter_count)
 {
@@ -10,17 +9,6 @@ static void open_with(struct harness *harness, uint32_t voter_count)
                                                    .seed = 4});
     harness_elect(harness, 1);
     CHECK(harness_leader(harness) == 1);
-}
-
-static void close(struct harness *harness)
-{
-    assert_string_equal(harness->violation, "");
-    harness_close(harness);
-}
-
-static void drop_all(struct harness *harness)
-{
-    harness_drop(harness, (struct like){0, 0, ANY});
 }
 
 static struct raft_configuration newest(struct harness *harness,
@@ -54,8 +42,8 @@ static void only_one_change_is_under_way(void **state)
     CHECK_ERR(change(&h, 1, harness_with(next, 10, false)), ERR_BUSY);
     harness_flow(&h);
     CHECK_OK(change(&h, 1, harness_with(next, 10, false)));
-    drop_all(&h);
-    close(&h);
+    harness_drop_all(&h);
+    close_sound(&h);
 }
 
 /* Without this, two leaders' changes could have disjoint majorities (Ongaro,
@@ -77,7 +65,7 @@ static void no_change_before_the_own_first_entry_is_committed(void **state)
     CHECK_ERR(change(&h, 2, next), ERR_BUSY);
     harness_flow(&h);
     CHECK_OK(change(&h, 2, next));
-    close(&h);
+    close_sound(&h);
 }
 
 static void impossible_changes_are_refused(void **state)
@@ -102,7 +90,7 @@ static void impossible_changes_are_refused(void **state)
     struct raft_configuration forgotten = shrunk;
     forgotten.next_number = 3;
     CHECK_ERR(change(&h, 1, forgotten), ERR_INVALID);
-    close(&h);
+    close_sound(&h);
 }
 
 /* Removing the last one that is alive besides the leader would be the end of
@@ -121,7 +109,7 @@ static void a_change_that_cannot_be_committed_is_refused(void **state)
     harness_flow(&h);
     harness_store(&h, 1);
     CHECK(raft_committed_configuration(harness_raft(&h, 1))->count == 2);
-    close(&h);
+    close_sound(&h);
 }
 
 static void no_change_during_a_transfer(void **state)
@@ -131,7 +119,7 @@ static void no_change_during_a_transfer(void **state)
     open_with(&h, 3);
     CHECK_OK(harness_transfer(&h, 1, 2));
     CHECK_ERR(change(&h, 1, harness_without(h.founding, 3)), ERR_BUSY);
-    close(&h);
+    close_sound(&h);
 }
 
 /* ---- learners ---- */
@@ -155,7 +143,7 @@ static void a_learner_gets_everything_and_is_not_counted(void **state)
     harness_run(&h, 4 * HARNESS_ELECTION_MS);
     CHECK(harness_leader(&h) == 0);
     CHECK(harness_role(&h, learner) == RAFT_FOLLOWER);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_learner_is_promoted_when_it_is_caught_up(void **state)
@@ -179,7 +167,7 @@ static void a_learner_is_promoted_when_it_is_caught_up(void **state)
     CHECK_OK(harness_propose(&h, 1, 7));
     harness_flow(&h);
     CHECK(harness_commit(&h, 1) == 4); /* by 1, 3 and 4 */
-    close(&h);
+    close_sound(&h);
 }
 
 /* Those who join find the founders in the log: else what they would put into a
@@ -197,7 +185,7 @@ static void who_joins_knows_the_founders(void **state)
     CHECK(harness_commit(&h, learner) == 3);
     harness_compact(&h, learner, 2);
     CHECK(raft_configuration_at(harness_raft(&h, learner), 2)->count == 3);
-    close(&h);
+    close_sound(&h);
 }
 
 /* ---- roll-back and restart ---- */
@@ -209,7 +197,7 @@ static void a_truncated_configuration_is_rolled_back(void **state)
     open_with(&h, 3);
     harness_isolate(&h, 1, true);
     CHECK_OK(change(&h, 1, harness_without(h.founding, 3)));
-    drop_all(&h);
+    harness_drop_all(&h);
     CHECK(newest_count(&h, 1) == 2);
     CHECK(raft_committed_configuration(harness_raft(&h, 1))->count == 3);
     harness_wait(&h, HARNESS_ELECTION_MS);
@@ -219,7 +207,7 @@ static void a_truncated_configuration_is_rolled_back(void **state)
     harness_run(&h, HARNESS_ELECTION_MS);
     CHECK(newest_count(&h, 1) == 3);
     CHECK(harness_leader(&h) == 2);
-    close(&h);
+    close_sound(&h);
 }
 
 /* A follower may see the next change before it hears that the last one is
@@ -254,7 +242,7 @@ static void a_follower_rolls_several_configurations_back(void **state)
                                   .entry_count = 2};
     raft_receive(raft, h.now_ns, &append);
     harness_store(&h, 5);
-    drop_all(&h);
+    harness_drop_all(&h);
     CHECK(newest_count(&h, 5) == 7);
     CHECK(raft_committed_configuration(raft)->count == 5);
     harness_crash(&h, 5); /* a restart finds both, uncommitted */
@@ -282,8 +270,8 @@ static void a_follower_rolls_several_configurations_back(void **state)
     raft_receive(raft, h.now_ns, &append);
     CHECK(newest_count(&h, 5) == 5);
     harness_store(&h, 5);
-    drop_all(&h);
-    close(&h);
+    harness_drop_all(&h);
+    close_sound(&h);
 }
 
 static void an_uncommitted_configuration_holds_after_a_restart(void **state)
@@ -293,7 +281,7 @@ static void an_uncommitted_configuration_holds_after_a_restart(void **state)
     open_with(&h, 3);
     harness_isolate(&h, 1, true);
     CHECK_OK(change(&h, 1, harness_without(h.founding, 3)));
-    drop_all(&h);
+    harness_drop_all(&h);
     harness_heal(&h);
     harness_crash(&h, 1);
     harness_restart(&h, 1);
@@ -307,7 +295,7 @@ static void an_uncommitted_configuration_holds_after_a_restart(void **state)
     harness_elect(&h, 1);
     CHECK(harness_role(&h, 1) == RAFT_LEADER);
     CHECK(raft_committed_configuration(harness_raft(&h, 1))->count == 2);
-    close(&h);
+    close_sound(&h);
 }
 
 /* ---- removal ---- */
@@ -329,7 +317,7 @@ static void a_removed_replica_cannot_disturb(void **state)
     CHECK_OK(harness_propose(&h, 1, 7));
     harness_flow(&h);
     CHECK(harness_commit(&h, 1) == 3);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_removed_replica_hears_of_it(void **state)
@@ -340,7 +328,7 @@ static void a_removed_replica_hears_of_it(void **state)
     CHECK_OK(change(&h, 1, harness_without(h.founding, 4)));
     harness_flow(&h);
     CHECK(newest_count(&h, 4) == 3);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_leader_that_removes_itself_leads_until_that_is_committed(
@@ -362,7 +350,7 @@ static void a_leader_that_removes_itself_leads_until_that_is_committed(
     harness_run(&h, 4 * HARNESS_ELECTION_MS);
     CHECK(harness_leader(&h) == 2 || harness_leader(&h) == 3);
     CHECK(harness_role(&h, 1) != RAFT_LEADER);
-    close(&h);
+    close_sound(&h);
 }
 
 /* Thesis, 4.2.2: it alone has the entry, and a state, so the others need it,
@@ -388,7 +376,7 @@ static void one_that_is_being_removed_may_still_be_elected(void **state)
     CHECK(raft_committed_configuration(harness_raft(&h, leader))->count == 3);
     harness_run(&h, 4 * HARNESS_ELECTION_MS);
     CHECK(harness_role(&h, 1) == RAFT_FOLLOWER); /* and now no more */
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_read_is_answered_when_those_asked_are_removed(void **state)
@@ -398,13 +386,13 @@ static void a_read_is_answered_when_those_asked_are_removed(void **state)
     open_with(&h, 2);
     CHECK_OK(harness_read(&h, 1));
     harness_flush(&h, 1);
-    drop_all(&h);
+    harness_drop_all(&h);
     CHECK_OK(change(&h, 1, harness_without(h.founding, 2)));
-    drop_all(&h);
+    harness_drop_all(&h);
     harness_heartbeat(&h, 1);
     CHECK(harness_commit(&h, 1) == 2);
     CHECK(harness_replica(&h, 1)->answered_count == 1);
-    close(&h);
+    close_sound(&h);
 }
 
 /* Figure 10 of the paper is about switching from three voters to five at once:
@@ -437,7 +425,7 @@ static void old_and_new_configuration_have_no_disjoint_majorities(void **state)
     CHECK(harness_role(&h, 1) != RAFT_LEADER);
     CHECK(harness_role(&h, 2) != RAFT_LEADER);
     CHECK(harness_leader(&h) >= 4);
-    close(&h);
+    close_sound(&h);
 }
 
 int main(void)

@@ -1,28 +1,11 @@
+#include "tests/cluster/raft_check.h"
 #include "tests/cluster/raft_harness.h"
 #include "tests/support/check.h"
-
-#define ANY RAFT_MESSAGE_KIND_COUNT
 
 static void open_with(struct harness *harness, uint32_t voter_count)
 {
     harness_open(harness, &(struct harness_config){.voter_count = voter_count,
                                                    .seed = 2});
-}
-
-static void close(struct harness *harness)
-{
-    assert_string_equal(harness->violation, "");
-    harness_close(harness);
-}
-
-static void drop_all(struct harness *harness)
-{
-    harness_drop(harness, (struct like){0, 0, ANY});
-}
-
-static void forget_leader(struct harness *harness)
-{
-    harness_wait(harness, HARNESS_ELECTION_MS);
 }
 
 /* The first message of this kind from one to the other is next. */
@@ -48,7 +31,7 @@ static void commits_with_a_majority(void **state)
     CHECK_OK(harness_propose(&h, 1, 8));
     harness_flow(&h);
     CHECK(harness_commit(&h, 1) == 2);
-    close(&h);
+    close_sound(&h);
 }
 
 static void followers_refuse_proposals(void **state)
@@ -58,7 +41,7 @@ static void followers_refuse_proposals(void **state)
     open_with(&h, 3);
     harness_elect(&h, 1);
     CHECK_ERR(harness_propose(&h, 2, 7), ERR_DENIED);
-    close(&h);
+    close_sound(&h);
 }
 
 static void followers_learn_of_the_commit_with_the_heartbeat(void **state)
@@ -73,7 +56,7 @@ static void followers_learn_of_the_commit_with_the_heartbeat(void **state)
     harness_flow(&h);
     CHECK(harness_commit(&h, 2) == 2);
     CHECK(harness_replica(&h, 3)->applied == 2);
-    close(&h);
+    close_sound(&h);
 }
 
 /* Nothing is proposed, so no append tells it. */
@@ -93,7 +76,7 @@ static void a_restarted_follower_of_an_idle_group_learns_of_the_commit(
     CHECK(harness_leader(&h) == 1);
     CHECK(harness_commit(&h, 3) == 2);
     CHECK(harness_replica(&h, 3)->applied == 2);
-    close(&h);
+    close_sound(&h);
 }
 
 /* ---- figure 7: logs of all kinds become the leader's ---- */
@@ -116,7 +99,7 @@ static void figure_7_any_log_becomes_the_leaders(void **state)
         harness_crash(&h, i);
         harness_write_log(&h, i, logs[i - 1], 7);
     }
-    forget_leader(&h);
+    harness_forget_leader(&h);
     harness_elect(&h, 1); /* by a, b, e and f */
     CHECK(harness_role(&h, 1) == RAFT_LEADER);
     CHECK(raft_term(harness_raft(&h, 1)) == 8);
@@ -128,7 +111,7 @@ static void figure_7_any_log_becomes_the_leaders(void **state)
             CHECK(harness_term_at(&h, i, k) == harness_term_at(&h, 1, k));
         }
     }
-    close(&h);
+    close_sound(&h);
 }
 
 /* How many probes are refused until the follower has the leader's log. */
@@ -151,7 +134,7 @@ static uint32_t count_refusals(const char *leader_log, const char *follower_log)
     }
     CHECK(harness_role(&h, 1) == RAFT_LEADER);
     CHECK(harness_last(&h, 2) == harness_last(&h, 1));
-    close(&h);
+    close_sound(&h);
     return count;
 }
 
@@ -195,7 +178,7 @@ static void appends_follow_each_other_up_to_the_window(void **state)
     CHECK(checked > 0);
     harness_flow(&h);
     CHECK(harness_commit(&h, 1) == 10);
-    close(&h);
+    close_sound(&h);
 }
 
 static void one_entry_always_fits(void **state)
@@ -210,7 +193,7 @@ static void one_entry_always_fits(void **state)
     }
     harness_flow(&h);
     CHECK(harness_commit(&h, 1) == 5);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_lost_append_is_repeated(void **state)
@@ -225,7 +208,7 @@ static void a_lost_append_is_repeated(void **state)
     harness_run(&h, HARNESS_ELECTION_MS + HARNESS_HEARTBEAT_MS);
     CHECK(harness_leader(&h) == 1);
     CHECK(harness_commit(&h, 3) == 2);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_lost_reply_is_made_good_by_the_heartbeat(void **state)
@@ -242,7 +225,7 @@ static void a_lost_reply_is_made_good_by_the_heartbeat(void **state)
     harness_heartbeat(&h, 1);
     harness_flow(&h);
     CHECK(harness_commit(&h, 1) == 2);
-    close(&h);
+    close_sound(&h);
 }
 
 static void appends_in_the_wrong_order_are_set_right(void **state)
@@ -261,7 +244,7 @@ static void appends_in_the_wrong_order_are_set_right(void **state)
     harness_run(&h, 2 * HARNESS_ELECTION_MS);
     CHECK(harness_leader(&h) == 1);
     CHECK(harness_commit(&h, 2) == 5);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_doubled_append_changes_nothing(void **state)
@@ -279,7 +262,7 @@ static void a_doubled_append_changes_nothing(void **state)
     harness_flow(&h);
     CHECK(harness_commit(&h, 1) == 3);
     CHECK(harness_last(&h, 2) == 3);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_node_that_is_found_gets_at_once_what_was_lost(void **state)
@@ -289,13 +272,13 @@ static void a_node_that_is_found_gets_at_once_what_was_lost(void **state)
     open_with(&h, 3);
     harness_elect(&h, 1);
     CHECK_OK(harness_propose(&h, 1, 7));
-    drop_all(&h);
+    harness_drop_all(&h);
     harness_node_found(&h, 1, 2);
     CHECK(harness_count(&h, (struct like){1, 2, RAFT_APPEND}) == 1);
     CHECK(harness_count(&h, (struct like){1, 3, RAFT_APPEND}) == 0);
     harness_flow(&h);
     CHECK(harness_commit(&h, 1) == 2);
-    close(&h);
+    close_sound(&h);
 }
 
 /* ---- probing ---- */
@@ -309,7 +292,7 @@ static void a_lost_probe_waits_for_the_heartbeat(void **state)
     while (harness_role(&h, 1) != RAFT_LEADER) {
         harness_deliver_at(&h, 0);
     }
-    drop_all(&h);
+    harness_drop_all(&h);
     for (uint64_t i = 0; i < 5; i++) {
         CHECK_OK(harness_propose(&h, 1, i));
         harness_tick(&h, 1);
@@ -318,14 +301,14 @@ static void a_lost_probe_waits_for_the_heartbeat(void **state)
     harness_wait(&h, HARNESS_HEARTBEAT_MS);
     harness_heartbeat(&h, 1);
     CHECK(harness_count(&h, (struct like){1, 2, RAFT_APPEND}) == 1);
-    drop_all(&h);
+    harness_drop_all(&h);
     harness_heartbeat(&h, 1);
     CHECK(harness_count(&h, (struct like){1, 2, RAFT_APPEND}) == 0);
     harness_wait(&h, HARNESS_HEARTBEAT_MS);
     harness_heartbeat(&h, 1);
     harness_flow(&h);
     CHECK(harness_commit(&h, 1) == 6);
-    close(&h);
+    close_sound(&h);
 }
 
 /* One that refuses what it has acknowledged is broken; it gets no answer as
@@ -337,7 +320,7 @@ static void a_probe_that_fails_without_progress_is_paced(void **state)
     open_with(&h, 3);
     harness_elect(&h, 1);
     harness_node_found(&h, 1, 2); /* a probe behind what matches */
-    drop_all(&h);
+    harness_drop_all(&h);
     struct raft *raft = harness_raft(&h, 1);
     uint64_t match = raft_match_index(raft, 2);
     CHECK(match == 1);
@@ -351,7 +334,7 @@ static void a_probe_that_fails_without_progress_is_paced(void **state)
                                             .hint_index = 0});
     }
     CHECK(harness_count(&h, (struct like){1, 2, RAFT_APPEND}) <= 1);
-    close(&h);
+    close_sound(&h);
 }
 
 /* The refusal to an earlier term's append is about nothing that was sent. */
@@ -364,7 +347,7 @@ static void a_refusal_of_an_earlier_term_confuses_no_new_leader(void **state)
     while (harness_role(&h, 1) != RAFT_LEADER) {
         harness_deliver_at(&h, 0);
     }
-    drop_all(&h);
+    harness_drop_all(&h);
     struct raft *raft = harness_raft(&h, 1);
     raft_receive(raft, h.now_ns,
                  &(struct raft_message){.kind = RAFT_APPEND_REPLY,
@@ -372,11 +355,11 @@ static void a_refusal_of_an_earlier_term_confuses_no_new_leader(void **state)
                                         .to = 1,
                                         .term = raft_term(raft)});
     CHECK(harness_replica(&h, 1)->wanted_count == 0);
-    drop_all(&h);
+    harness_drop_all(&h);
     harness_run(&h, 4 * HARNESS_HEARTBEAT_MS);
     CHECK(harness_commit(&h, 2) == 1);
     CHECK(harness_replica(&h, 1)->wanted_count == 0);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_refusal_of_what_was_never_sent_is_ignored(void **state)
@@ -401,7 +384,7 @@ static void a_refusal_of_what_was_never_sent_is_ignored(void **state)
     CHECK_OK(harness_propose(&h, 1, 7));
     harness_flow(&h);
     CHECK(harness_commit(&h, 1) == 2);
-    close(&h);
+    close_sound(&h);
 }
 
 /* ---- slow disks ---- */
@@ -431,7 +414,7 @@ static void acknowledges_what_is_durable_only(void **state)
     harness_store(&h, 2);
     harness_flow(&h);
     CHECK(harness_commit(&h, 1) == 4);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_follower_commits_nothing_that_it_has_not_stored(void **state)
@@ -450,7 +433,7 @@ static void a_follower_commits_nothing_that_it_has_not_stored(void **state)
     CHECK(harness_commit(&h, 3) == 1);
     harness_store(&h, 3);
     CHECK(harness_commit(&h, 3) == 3); /* as the last append said */
-    close(&h);
+    close_sound(&h);
 }
 
 /* libraft 0.15 tested its own newest stored index only: with followers behind
@@ -475,7 +458,7 @@ static void slow_followers_starve_no_commits(void **state)
         harness_flow(&h);
     }
     CHECK(harness_commit(&h, 1) >= 200 - 6);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_slow_leader_disk_delays_but_starves_no_commits(void **state)
@@ -495,7 +478,7 @@ static void a_slow_leader_disk_delays_but_starves_no_commits(void **state)
     CHECK(harness_commit(&h, 1) >= 200 - 6);
     harness_store(&h, 1);
     CHECK(harness_commit(&h, 1) == 201);
-    close(&h);
+    close_sound(&h);
 }
 
 static void the_leader_commits_nothing_that_it_has_not_stored(void **state)
@@ -512,7 +495,7 @@ static void the_leader_commits_nothing_that_it_has_not_stored(void **state)
     CHECK(harness_commit(&h, 1) == 1);
     harness_store(&h, 1);
     CHECK(harness_commit(&h, 1) == 2);
-    close(&h);
+    close_sound(&h);
 }
 
 /* More records under way than the core remembers one by one, the last of them
@@ -532,7 +515,7 @@ static void many_writes_in_flight_are_all_stored(void **state)
     harness_store(&h, 1);
     CHECK(raft_stable_index(harness_raft(&h, 1)) == 41);
     CHECK(harness_commit(&h, 1) == 41);
-    close(&h);
+    close_sound(&h);
 }
 
 /* ---- a new leader ---- */
@@ -553,7 +536,7 @@ static void acknowledges_no_old_last_index_to_a_new_leader(void **state)
     }
     harness_crash(&h, 1);
     CHECK(harness_last(&h, 2) == 3);
-    drop_all(&h);
+    harness_drop_all(&h);
     /* 3 leads in the next term, by a vote of 1 that is not needed here. */
     struct raft *raft = harness_raft(&h, 2);
     raft_receive(raft, h.now_ns,
@@ -583,7 +566,7 @@ static void acknowledges_no_old_last_index_to_a_new_leader(void **state)
         CHECK(reply->index <= 1);
         harness_drop_at(&h, 0);
     }
-    close(&h);
+    close_sound(&h);
 }
 
 static void truncation_while_writes_are_in_flight_is_no_promise(void **state)
@@ -625,7 +608,7 @@ static void truncation_while_writes_are_in_flight_is_no_promise(void **state)
     harness_restart(&h, 2);
     CHECK(harness_last(&h, 2) == 2);
     CHECK(harness_term_at(&h, 2, 2) == term);
-    close(&h);
+    close_sound(&h);
 }
 
 /* That an entry is durable says nothing about the one that replaces it. */
@@ -653,7 +636,7 @@ static void a_replaced_entry_is_not_durable_as_its_predecessor(void **state)
     CHECK(raft_stable_index(raft) == 1);
     harness_store(&h, 2);
     CHECK(raft_stable_index(raft) == 2);
-    close(&h);
+    close_sound(&h);
 }
 
 static void what_is_committed_survives_the_crash_of_all(void **state)
@@ -674,7 +657,7 @@ static void what_is_committed_survives_the_crash_of_all(void **state)
     uint64_t leader = harness_leader(&h);
     CHECK(leader != 0);
     CHECK(harness_commit(&h, leader) == 12);
-    close(&h);
+    close_sound(&h);
 }
 
 int main(void)

@@ -1,14 +1,7 @@
 #include "store/raft_configuration.h"
+#include "tests/cluster/raft_check.h"
 #include "tests/cluster/raft_harness.h"
 #include "tests/support/check.h"
-
-#define ANY RAFT_MESSAGE_KIND_COUNT
-
-static void close(struct harness *harness)
-{
-    assert_string_equal(harness->violation, "");
-    harness_close(harness);
-}
 
 /* Three of whom 1 leads, and 3 lacks entries which 1 has not any more. */
 static void open_with_one_behind(struct harness *harness, bool is_manual)
@@ -54,7 +47,7 @@ static void one_that_is_far_behind_gets_a_snapshot(void **state)
     harness_restart(&h, 3);
     CHECK(harness_commit(&h, 3) == 9);
     CHECK(harness_last(&h, 3) == 11);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_lost_answer_to_a_snapshot_does_not_stop_the_log(void **state)
@@ -64,11 +57,11 @@ static void a_lost_answer_to_a_snapshot_does_not_stop_the_log(void **state)
     open_with_one_behind(&h, true);
     send_snapshot(&h);
     CHECK(harness_install(&h, 3));
-    harness_drop(&h, (struct like){3, 1, ANY});
+    harness_drop(&h, (struct like){3, 1, HARNESS_ANY});
     harness_heartbeat(&h, 1);
     harness_flow(&h);
     CHECK(raft_match_index(harness_raft(&h, 1), 3) == 11);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_snapshot_is_acknowledged_when_it_is_durable(void **state)
@@ -88,7 +81,7 @@ static void a_snapshot_is_acknowledged_when_it_is_durable(void **state)
     harness_store(&h, 3);
     harness_flow(&h);
     CHECK(raft_match_index(harness_raft(&h, 1), 3) >= 9);
-    close(&h);
+    close_sound(&h);
 }
 
 static void the_newest_entries_are_kept_for_slow_followers(void **state)
@@ -126,7 +119,7 @@ static void the_newest_entries_are_kept_for_slow_followers(void **state)
     harness_run(&h, 2 * HARNESS_ELECTION_MS);
     CHECK(harness_replica(&h, leader)->wanted_count == wanted);
     CHECK(harness_commit(&h, 3) == harness_commit(&h, leader));
-    close(&h);
+    close_sound(&h);
 }
 
 /* Entries without bytes take memory, too. */
@@ -145,7 +138,7 @@ static void empty_entries_count_for_what_is_kept(void **state)
     harness_compact(&h, 1, harness_commit(&h, 1));
     CHECK(raft_log_bytes(harness_raft(&h, 1)) <= 1000);
     CHECK(!raft_entry_at(harness_raft(&h, 1), 50));
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_snapshot_keeps_what_follows_it_if_that_matches(void **state)
@@ -169,7 +162,7 @@ static void a_snapshot_keeps_what_follows_it_if_that_matches(void **state)
     harness_crash(&h, 3);
     harness_restart(&h, 3);
     CHECK(harness_last(&h, 3) == 5);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_snapshot_replaces_a_log_that_does_not_match(void **state)
@@ -200,7 +193,7 @@ static void a_snapshot_replaces_a_log_that_does_not_match(void **state)
     harness_restart(&h, 3);
     CHECK(harness_last(&h, 3) == 7);
     CHECK(harness_term_at(&h, 3, 6) == 3);
-    close(&h);
+    close_sound(&h);
 }
 
 /* What was being written when a snapshot replaced the log is stored behind
@@ -231,7 +224,7 @@ static void writes_of_a_replaced_log_are_no_promise(void **state)
     CHECK(raft_stable_index(replica->raft) == 0);
     harness_store(&h, 3);
     CHECK(raft_stable_index(replica->raft) == 9);
-    close(&h);
+    close_sound(&h);
 }
 
 static void a_candidacy_meanwhile_does_not_hurt_a_snapshot(void **state)
@@ -251,7 +244,7 @@ static void a_candidacy_meanwhile_does_not_hurt_a_snapshot(void **state)
     h.config.is_snapshot_manual = false;
     harness_run(&h, 4 * HARNESS_ELECTION_MS);
     CHECK(harness_commit(&h, 3) >= 11);
-    close(&h);
+    close_sound(&h);
 }
 
 static void an_old_snapshot_changes_nothing(void **state)
@@ -267,7 +260,7 @@ static void an_old_snapshot_changes_nothing(void **state)
     CHECK(raft_last_index(raft) == 11);
     raft_compact(raft, 5); /* one that was begun before the install */
     CHECK(raft_snapshot_index(raft) == 9);
-    close(&h);
+    close_sound(&h);
 }
 
 /* ---- one whose applied state is gone ---- */
@@ -303,7 +296,66 @@ static void without_state_it_votes_and_acknowledges_but_does_not_lead(
     harness_run(&h, HARNESS_ELECTION_MS);
     CHECK(!harness_replica(&h, 3)->is_state_lost);
     CHECK(harness_replica(&h, 3)->applied == harness_commit(&h, 1));
-    close(&h);
+    close_sound(&h);
+}
+
+/* Its log is the longer one, and the other voter's vote is needed. */
+static void who_alone_can_win_without_state_leads_to_hand_over(void **state)
+{
+    (void)state;
+    struct harness h;
+    harness_open(&h, &(struct harness_config){.voter_count = 2, .seed = 3});
+    harness_elect(&h, 1);
+    CHECK_OK(harness_propose(&h, 1, 7));
+    harness_flow(&h);
+    harness_crash(&h, 2);
+    CHECK_OK(harness_propose(&h, 1, 8)); /* which 2 does not have */
+    harness_store(&h, 1);
+    harness_crash(&h, 1);
+    harness_drop(&h, (struct like){0, 0, HARNESS_ANY});
+    harness_lose_state(&h, 1);
+    harness_restart(&h, 1);
+    harness_restart(&h, 2);
+    uint64_t last = harness_last(&h, 1);
+    CHECK(last > harness_last(&h, 2));
+    uint64_t term = raft_term(harness_raft(&h, 1));
+    harness_run(&h, 8 * HARNESS_ELECTION_MS);
+    bool has_led = false;
+    for (uint64_t i = term + 1; i < h.leader_count; i++) {
+        has_led = has_led || h.leaders[i] == 1;
+    }
+    CHECK(has_led);
+    CHECK(harness_leader(&h) == 2);
+    CHECK(harness_commit(&h, 2) > last);
+    CHECK(!harness_replica(&h, 1)->is_state_lost);
+    CHECK_OK(harness_propose(&h, 2, 9));
+    harness_run(&h, 3 * HARNESS_HEARTBEAT_MS);
+    CHECK(harness_replica(&h, 1)->applied == harness_last(&h, 2));
+    close_sound(&h);
+}
+
+static void who_has_no_state_lets_others_stand_first(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct harness h;
+        harness_open(&h,
+                     &(struct harness_config){.voter_count = 3, .seed = seed});
+        harness_elect(&h, 1);
+        CHECK_OK(harness_propose(&h, 1, 7));
+        harness_run(&h, HARNESS_HEARTBEAT_MS);
+        harness_crash(&h, 1);
+        harness_crash(&h, 3);
+        harness_lose_state(&h, 3);
+        harness_restart(&h, 3);
+        for (uint32_t i = 0; i < 8 * HARNESS_ELECTION_MS / HARNESS_TICK_MS;
+             i++) {
+            harness_run(&h, HARNESS_TICK_MS);
+            CHECK(harness_role(&h, 3) != RAFT_LEADER);
+        }
+        CHECK(harness_leader(&h) == 2);
+        close_sound(&h);
+    }
 }
 
 static void a_lost_probe_is_repeated_to_one_without_state(void **state)
@@ -320,11 +372,11 @@ static void a_lost_probe_is_repeated_to_one_without_state(void **state)
     harness_heartbeat(&h, 1);
     harness_flow(&h); /* now 1 knows */
     harness_node_found(&h, 1, 2);
-    harness_drop(&h, (struct like){0, 0, ANY});
+    harness_drop(&h, (struct like){0, 0, HARNESS_ANY});
     CHECK_OK(harness_propose(&h, 1, 7));
     harness_run(&h, 2 * HARNESS_HEARTBEAT_MS + HARNESS_TICK_MS);
     CHECK(harness_commit(&h, 1) == 2);
-    close(&h);
+    close_sound(&h);
 }
 
 /* ---- configurations ---- */
@@ -350,7 +402,7 @@ static void a_snapshot_has_the_configuration_of_its_index(void **state)
     CHECK(written.count == 3);
     CHECK(raft_newest_configuration(replica->raft)->count == 4);
     CHECK(raft_committed_configuration(replica->raft)->count == 3);
-    close(&h);
+    close_sound(&h);
 }
 
 static void an_uncommitted_configuration_is_rolled_back_after_compaction(
@@ -364,7 +416,7 @@ static void an_uncommitted_configuration_is_rolled_back_after_compaction(
     struct raft_configuration next = harness_with(h.founding, 9, false);
     CHECK_OK(harness_reconfigure(&h, 1, &next));
     harness_compact(&h, 1, 1);
-    harness_drop(&h, (struct like){0, 0, ANY});
+    harness_drop(&h, (struct like){0, 0, HARNESS_ANY});
     harness_crash(&h, 1);
     harness_restart(&h, 1);
     CHECK(raft_newest_configuration(harness_raft(&h, 1))->count == 4);
@@ -375,7 +427,7 @@ static void an_uncommitted_configuration_is_rolled_back_after_compaction(
     harness_heal(&h);
     harness_run(&h, 2 * HARNESS_ELECTION_MS);
     CHECK(raft_newest_configuration(harness_raft(&h, 1))->count == 3);
-    close(&h);
+    close_sound(&h);
 }
 
 int main(void)
@@ -393,6 +445,8 @@ int main(void)
         cmocka_unit_test(an_old_snapshot_changes_nothing),
         cmocka_unit_test(
             without_state_it_votes_and_acknowledges_but_does_not_lead),
+        cmocka_unit_test(who_alone_can_win_without_state_leads_to_hand_over),
+        cmocka_unit_test(who_has_no_state_lets_others_stand_first),
         cmocka_unit_test(a_lost_probe_is_repeated_to_one_without_state),
         cmocka_unit_test(a_snapshot_has_the_configuration_of_its_index),
         cmocka_unit_test(

@@ -170,9 +170,9 @@ static void on_done(struct group_request *request,
     free(attempt);
 }
 
-static enum err ask(struct group *group,
-                    const struct counter_command *command,
-                    struct group_request *request)
+FALLIBLE clients_ask(struct group *group,
+                     const struct counter_command *command,
+                     struct group_request *request)
 {
     uint8_t buffer[COUNTER_COMMAND_BYTES];
     struct bytes bytes = counter_command_encode(buffer, command);
@@ -200,7 +200,7 @@ static void run_arrival(struct node *node, struct errand *errand)
                                 .node = node,
                                 .client = errand->client,
                                 .number = errand->attempt};
-    enum err err = ask(group, &errand->command, &attempt->request);
+    enum err err = clients_ask(group, &errand->command, &attempt->request);
     if (err) {
         refusal.err = err;
         refusal.hint = leader_hint(group);

@@ -24,10 +24,11 @@ bool node_is_up(const struct node *node)
 static void on_mesh_send(void *context, uint32_t to, struct bytes message)
 {
     struct node *node = context;
-    if (!node->is_closing && to < node->sim->plan.node_count) {
-        sim_mesh_send(node->sim->mesh,
-                      (struct world_pair){.from = node->index, .to = to},
-                      message);
+    struct sim *sim = node->sim;
+    struct world_pair pair = {.from = node->index, .to = to};
+    if (!node->is_closing && to < sim->plan.node_count &&
+        (!sim->lets_pass || sim->lets_pass(sim, pair, message))) {
+        sim_mesh_send(sim->mesh, pair, message);
     }
 }
 
@@ -115,7 +116,7 @@ static void open_group(struct node *node, uint32_t shard)
     struct group *group = NULL;
     struct machine machine = make_machine(node, shard);
     enum err err =
-        multiraft_group_open(node->multiraft, shard, &machine, &group);
+        multiraft_group_open(node->multiraft, shard, &machine, &group, NULL);
     if (!err) {
         meet_replica(replica, group);
         return;
@@ -144,7 +145,6 @@ static struct multiraft_config node_config(struct node *node)
     config.mesh = (struct mesh){.context = node, .send = on_mesh_send};
     config.events =
         (struct multiraft_events){.context = node, .on_failed = on_failed};
-    config.node = node->index;
     config.disk_id = node->disk_id;
     config.must_exist = node->is_made;
 #ifdef TROUPE_FAULTS
@@ -213,7 +213,7 @@ static void tell_others(struct node *node, bool is_up)
 {
     struct sim *sim = node->sim;
     for (uint32_t i = 0; i < sim->plan.node_count; i++) {
-        if (i != node->index && chance(sim, 80)) {
+        if (i != node->index && chance(sim, sim->plan.hint_percent)) {
             sim_mesh_tell(sim->mesh,
                           (struct world_pair){.from = node->index, .to = i},
                           is_up);
@@ -344,6 +344,11 @@ void node_found_group(struct node *node,
     struct machine machine = make_machine(node, shard);
     err = multiraft_group_found(node->multiraft, shard, &machine, members,
                                 &group);
+    if (err == ERR_REVOKED) { /* the operator allots no number twice */
+        multiraft_forget_unlisted(node->multiraft);
+        err = multiraft_group_found(node->multiraft, shard, &machine, members,
+                                    &group);
+    }
     if (err) {
         forget_replica(replica);
         if (err != ERR_NOT_FOUND && !node->is_harmed) {

@@ -85,6 +85,18 @@ static void run_found(struct node *node, struct errand *errand)
     }
 }
 
+void operator_begin_replica(struct node *home,
+                            uint32_t shard,
+                            const struct raft_configuration *members,
+                            uint64_t until_ns)
+{
+    struct errand *errand = make_errand(home, run_found, 0);
+    errand->shard = shard;
+    errand->until_ns = until_ns;
+    errand->configuration = *members;
+    post_errand(errand);
+}
+
 /* The leader takes one more; then the replica is begun. */
 static void run_add(struct node *node, struct errand *errand)
 {
@@ -100,11 +112,8 @@ static void run_add(struct node *node, struct errand *errand)
     say(sim, "n%u g%u: %" PRIu64 " on n%u shall belong to it", node->index,
         errand->shard, errand->number, member->node);
     if (home->multiraft) {
-        struct errand *found = make_errand(home, run_found, 0);
-        found->shard = errand->shard;
-        found->until_ns = errand->until_ns;
-        found->configuration = errand->configuration;
-        post_errand(found);
+        operator_begin_replica(home, errand->shard, &errand->configuration,
+                               errand->until_ns);
     }
 }
 
@@ -121,6 +130,25 @@ static void run_drop(struct node *node, struct errand *errand)
             errand->shard, errand->number);
         counter_map_close(&replica->map);
         *replica = (struct replica){0};
+    }
+}
+
+/* Records of it were lost: its log keeps all that it has until it is told to
+ * forget it. */
+static bool has_lost(const struct node *node, uint32_t shard)
+{
+    struct wal_group past;
+    return node_is_up(node) && !node->replicas[shard].group &&
+           wal_find(multiraft_wal(node->multiraft), shard, &past) &&
+           past.is_lost;
+}
+
+static void run_forget(struct node *node, struct errand *errand)
+{
+    if (has_lost(node, errand->shard) &&
+        !multiraft_group_drop(node->multiraft, errand->shard)) {
+        say(node->sim, "n%u g%u: what was lost is forgotten", node->index,
+            errand->shard);
     }
 }
 
@@ -175,7 +203,35 @@ static bool drop_one(struct sim *sim,
     return false;
 }
 
-static void remove_member(struct raft_configuration *members, uint32_t at)
+static bool has_node(const struct raft_configuration *members, uint32_t node)
+{
+    for (uint32_t i = 0; i < members->count; i++) {
+        if (members->members[i].node == node) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What was lost where no replica shall be: no new one makes it give way. */
+static bool forget_one(struct sim *sim,
+                       const struct shard *shard,
+                       const struct raft_configuration *members)
+{
+    for (uint32_t i = 0; i < sim->plan.node_count; i++) {
+        struct node *node = &sim->nodes[i];
+        if (has_lost(node, shard->id) && !has_node(members, i) &&
+            !is_wanted(shard, i)) {
+            struct errand *errand = make_errand(node, run_forget, 0);
+            errand->shard = shard->id;
+            post_errand(errand);
+            return true;
+        }
+    }
+    return false;
+}
+
+void operator_remove_member(struct raft_configuration *members, uint32_t at)
 {
     members->count--;
     memmove(&members->members[at], &members->members[at + 1],
@@ -193,11 +249,7 @@ static bool bring_back(struct sim *sim,
         home->disk_id != members->members[at].disk_id) {
         return false;
     }
-    struct errand *found = make_errand(home, run_found, 0);
-    found->shard = shard->id;
-    found->until_ns = UINT64_MAX;
-    found->configuration = *members;
-    post_errand(found);
+    operator_begin_replica(home, shard->id, members, UINT64_MAX);
     return true;
 }
 
@@ -216,18 +268,8 @@ static bool remove_lost(struct node *leader,
             }
             say(leader->sim, "g%u: %" PRIu64 " on n%u is lost: removed",
                 shard->id, member->number, member->node);
-            remove_member(&next, i);
+            operator_remove_member(&next, i);
             reconfigure(leader, shard->id, &next);
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool has_node(const struct raft_configuration *members, uint32_t node)
-{
-    for (uint32_t i = 0; i < members->count; i++) {
-        if (members->members[i].node == node) {
             return true;
         }
     }
@@ -328,7 +370,7 @@ static bool remove_unwanted(struct node *leader,
     for (uint32_t i = unwanted_member(leader->sim, shard, &next);
          i < next.count && (!is_changed || chance(leader->sim, 30));
          i = unwanted_member(leader->sim, shard, &next)) {
-        remove_member(&next, i);
+        operator_remove_member(&next, i);
         reconfigure(leader, shard->id, &next); /* the second is refused */
         is_changed = true;
     }
@@ -355,7 +397,8 @@ static void look_after(struct sim *sim, struct shard *shard)
         shard->joining = 0;
     }
     bool is_committed = members == raft_committed_configuration(raft);
-    (void)((is_committed && drop_one(sim, shard, members, raft_term(raft))) ||
+    (void)((is_committed && (drop_one(sim, shard, members, raft_term(raft)) ||
+                             forget_one(sim, shard, members))) ||
            remove_lost(leader, shard, members) ||
            promote_one(leader, shard, members) ||
            (shard->joining == 0 && add_one(leader, shard, members)) ||
@@ -374,7 +417,7 @@ static void run_step(struct sim *sim, struct later *later)
 
 /* ---- beginning ---- */
 
-static void found(struct sim *sim, struct shard *shard)
+void operator_found(struct sim *sim, struct shard *shard)
 {
     struct raft_configuration members = {
         .count = shard->wanted_count, .next_number = shard->wanted_count + 1};
@@ -387,19 +430,15 @@ static void found(struct sim *sim, struct shard *shard)
     }
     shard->next_number = members.next_number;
     for (uint32_t i = 0; i < shard->wanted_count; i++) {
-        struct errand *errand =
-            make_errand(&sim->nodes[shard->wanted[i]], run_found, 0);
-        errand->shard = shard->id;
-        errand->until_ns = UINT64_MAX;
-        errand->configuration = members;
-        post_errand(errand);
+        operator_begin_replica(&sim->nodes[shard->wanted[i]], shard->id,
+                               &members, UINT64_MAX);
     }
 }
 
 void operator_start(struct sim *sim)
 {
     for (uint32_t i = 0; i < sim->plan.shard_count; i++) {
-        found(sim, &sim->shards[i]);
+        operator_found(sim, &sim->shards[i]);
     }
     plan_later(sim, NS_PER_S, (struct later){.run = run_step});
 }

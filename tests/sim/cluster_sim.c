@@ -141,11 +141,10 @@ static void run_message(struct node *node, struct errand *errand)
     }
 }
 
-static void on_message(void *context,
-                       struct world_pair pair,
-                       struct bytes message)
+void deliver_message(struct sim *sim,
+                     struct world_pair pair,
+                     struct bytes message)
 {
-    struct sim *sim = context;
     struct node *node = &sim->nodes[pair.to];
     if (!node->multiraft) {
         return;
@@ -154,6 +153,13 @@ static void on_message(void *context,
     errand->from = pair.from;
     memcpy(errand->bytes, message.data, message.length);
     post_errand(errand);
+}
+
+static void on_message(void *context,
+                       struct world_pair pair,
+                       struct bytes message)
+{
+    deliver_message(context, pair, message);
 }
 
 static void run_link_up(struct node *node, struct errand *errand)
@@ -241,6 +247,7 @@ static void choose_plan(struct sim *sim)
     plan->hot_percent = chance(sim, 50) ? 70 : 0;
     plan->is_asking = chance(sim, 30);
     plan->is_adverse = chance(sim, 35);
+    plan->hint_percent = 80;
     choose_limits(sim, plan);
     if (plan->is_adverse) {
         hunt(plan);
@@ -282,7 +289,7 @@ static void choose_paths(struct sim *sim)
 
 /* ---- life ---- */
 
-static void open_nodes(struct sim *sim)
+void open_nodes(struct sim *sim)
 {
     for (uint32_t i = 0; i < sim->plan.node_count; i++) {
         struct node *node = &sim->nodes[i];
@@ -318,7 +325,7 @@ static void stop_nodes(struct sim *sim)
     }
 }
 
-static void close_all(struct sim *sim)
+void close_all(struct sim *sim)
 {
     stop_nodes(sim);
     world_close(&sim->world);
@@ -348,7 +355,21 @@ static void on_turn(void *context, uint32_t machine)
     check_node(&sim->nodes[machine]);
 }
 
-static void run_until(struct sim *sim, uint64_t end_ns)
+void open_world(struct sim *sim, uint64_t seed)
+{
+    sim->world = world_open(&(struct world_config){
+        .seed = seed, .machine_count = sim->plan.node_count});
+    sim->mesh = sim_mesh_open(
+        sim->world, sim->plan.node_count,
+        &(struct sim_mesh_events){
+            .context = sim, .on_message = on_message, .on_link = on_link});
+    sim->random = world_random(sim->world);
+    sim->events = history_open();
+    assert(sim->events);
+    world_watch(sim->world, on_turn, sim);
+}
+
+void run_until(struct sim *sim, uint64_t end_ns)
 {
     while (!sim->result.broken[0] && world_now_ns(sim->world) < end_ns) {
         uint64_t next_ns = world_now_ns(sim->world) + LOOK_NS;
@@ -389,17 +410,8 @@ struct cluster_sim_result cluster_sim_run(
     struct seeded setup = {.state = config->seed};
     sim->random = &setup;
     choose_plan(sim);
-    sim->world = world_open(&(struct world_config){
-        .seed = seeded_u64(&setup), .machine_count = sim->plan.node_count});
-    sim->mesh = sim_mesh_open(
-        sim->world, sim->plan.node_count,
-        &(struct sim_mesh_events){
-            .context = sim, .on_message = on_message, .on_link = on_link});
-    sim->random = world_random(sim->world);
-    sim->events = history_open();
-    assert(sim->events);
+    open_world(sim, seeded_u64(&setup));
     choose_paths(sim);
-    world_watch(sim->world, on_turn, sim);
     open_nodes(sim);
     operator_start(sim);
     clients_start(sim);

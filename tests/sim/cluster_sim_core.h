@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "cluster/multiraft.h"
+#include "shard/counter_map.h"
 #include "tests/sim/cluster_sim.h"
 #include "tests/sim/history.h"
 #include "tests/sim/sim_disk.h"
@@ -15,7 +16,6 @@
 #include "tests/sim/sim_mesh.h"
 #include "tests/sim/watched_machine.h"
 #include "tests/sim/world.h"
-#include "tests/support/counter_map.h"
 
 #define NODES_MAX 7
 #define SHARDS_MAX 8
@@ -86,7 +86,7 @@ struct shard {
     uint64_t *leaders; /* by term; 0: none */
     size_t leader_capacity;
 
-    uint32_t wanted[REPLICAS_MAX]; /* nodes */
+    uint32_t wanted[RAFT_MEMBERS_MAX]; /* nodes */
     uint32_t wanted_count;
     uint64_t next_number;
     uint64_t joining; /* a replica that is being founded; 0: none */
@@ -140,7 +140,8 @@ struct plan {
     bool is_adverse;        /* the leaders of shard 0 are hunted all the time */
     uint32_t hot_percent;   /* of the operations go to one shard */
     bool has_drift;
-    bool is_asking; /* clients mostly ask for what changes nothing */
+    bool is_asking;        /* clients mostly ask for what changes nothing */
+    uint32_t hint_percent; /* of the nodes are told that one starts or ends */
 };
 
 struct later;
@@ -164,6 +165,11 @@ struct sim {
     bool are_clients_done;
     bool is_finishing; /* clients begin nothing new */
     uint64_t history;  /* hash of what happened so far */
+
+    /* What a script lets pass of what a node sends; NULL: all. */
+    bool (*lets_pass)(struct sim *sim,
+                      struct world_pair pair,
+                      struct bytes message);
 };
 
 /* ---- saying, planning: cluster_sim.c ---- */
@@ -227,6 +233,23 @@ struct errand *make_errand(struct node *node,
                            size_t length);
 void post_errand(struct errand *errand);
 
+/* A message arrives at `pair.to`, if that is on. */
+void deliver_message(struct sim *sim,
+                     struct world_pair pair,
+                     struct bytes message);
+
+/* ---- a run: cluster_sim.c ---- */
+
+/* The world, with `plan` as it is; no node is on yet. */
+void open_world(struct sim *sim, uint64_t seed);
+
+/* Nodes that are on, without groups. */
+void open_nodes(struct sim *sim);
+void close_all(struct sim *sim);
+
+/* Till then, or till a promise is broken. */
+void run_until(struct sim *sim, uint64_t end_ns);
+
 /* ---- cluster_node.c ---- */
 
 void node_start(struct node *node);
@@ -257,6 +280,16 @@ bool check_is_whole(struct sim *sim, bool say_what);
 /* The settled leader of the highest term that is up; NULL: none. */
 struct node *operator_leader(struct sim *sim, uint32_t shard);
 void operator_start(struct sim *sim);
+
+/* Begin a shard on the nodes where it is wanted, and do no more. */
+void operator_found(struct sim *sim, struct shard *shard);
+
+/* A replica is begun on the node of the newest of `members`. */
+void operator_begin_replica(struct node *home,
+                            uint32_t shard,
+                            const struct raft_configuration *members,
+                            uint64_t until_ns);
+void operator_remove_member(struct raft_configuration *members, uint32_t at);
 void operator_move(struct sim *sim, uint32_t shard);
 
 /* Whether the shards survive that a node loses everything. */
@@ -266,6 +299,11 @@ bool operator_may_lose(struct sim *sim, uint32_t node);
 
 /* Some shard; the one with the most traffic more often. */
 uint32_t any_shard(struct sim *sim);
+
+/* Read or propose. */
+FALLIBLE clients_ask(struct group *group,
+                     const struct counter_command *command,
+                     struct group_request *request);
 
 void clients_start(struct sim *sim);
 void clients_finish(struct sim *sim); /* no new operations; read all keys */

@@ -650,6 +650,16 @@ bool sim_disk_delete(struct sim_disk *disk, const char *name)
     return node != NULL;
 }
 
+void sim_disk_wipe(struct sim_disk *disk)
+{
+    for (struct node *node = disk->nodes; node; node = node->next) {
+        node->is_named = false;
+        node->was_named = false;
+        disk->free_bytes += node->now.size;
+    }
+    sweep(disk);
+}
+
 bool sim_disk_shorten(struct sim_disk *disk, const char *name, uint64_t size)
 {
     struct node *node = find(disk, name);

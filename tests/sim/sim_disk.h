@@ -66,6 +66,9 @@ bool sim_disk_flip(struct sim_disk *disk, const char *name, uint64_t at);
 bool sim_disk_delete(struct sim_disk *disk, const char *name);
 bool sim_disk_shorten(struct sim_disk *disk, const char *name, uint64_t size);
 
+/* Remove all files, durably: another disk. */
+void sim_disk_wipe(struct sim_disk *disk);
+
 /* The file's bytes, borrowed until the next operation; {NULL, 0}: none. */
 struct bytes sim_disk_content(const struct sim_disk *disk, const char *name);
 

@@ -23,6 +23,7 @@ struct sim_executor {
     uint64_t delay_ns;
     struct reactor_event told; /* that something has finished */
     bool is_telling;
+    bool is_held;
 };
 
 static void list_clear(struct job_list *list)
@@ -87,7 +88,7 @@ static void run_due(void *context)
     if (executor->due_ns != world_now_ns(world)) {
         return; /* of a job that was dropped */
     }
-    if (world_is_paused(world, executor->config.machine)) {
+    if (executor->is_held || world_is_paused(world, executor->config.machine)) {
         plan_next(executor, PAUSED_RETRY_NS);
         return;
     }
@@ -142,11 +143,16 @@ void sim_executor_delay(struct sim_executor *executor, uint64_t ns)
     executor->delay_ns = ns;
 }
 
+void sim_executor_hold(struct sim_executor *executor, bool is_held)
+{
+    executor->is_held = is_held;
+}
+
 void sim_executor_crash(struct sim_executor *executor)
 {
     struct seeded *random = world_random(executor->config.world);
     struct job *job = list_pop(&executor->waiting);
-    if (job && seeded_below(random, 2) == 0) {
+    if (job && !executor->is_held && seeded_below(random, 2) == 0) {
         if (executor->config.disk) {
             sim_disk_cut_after(executor->config.disk,
                                1 + seeded_below(random, CUT_OPERATIONS_MAX));
@@ -157,6 +163,7 @@ void sim_executor_crash(struct sim_executor *executor)
     list_clear(&executor->finished);
     executor->due_ns = 0;
     executor->delay_ns = 0;
+    executor->is_held = false;
 }
 
 bool sim_executor_is_idle(const struct sim_executor *executor)

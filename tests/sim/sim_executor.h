@@ -39,6 +39,10 @@ const struct executor *sim_executor_table(const struct sim_executor *executor);
 /* Each job takes so much longer. */
 void sim_executor_delay(struct sim_executor *executor, uint64_t ns);
 
+/* While it is held nothing happens: a sync that hangs. What is held when the
+ * machine dies has not happened. */
+void sim_executor_hold(struct sim_executor *executor, bool is_held);
+
 /*
  * The machine or its program dies: all jobs are dropped, and none is told. One
  * that was under way may happen, wholly or, on a disk whose power is about to

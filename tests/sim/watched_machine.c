@@ -9,13 +9,22 @@ void watched_machine_flush(struct watched_machine *watched)
     }
 }
 
+static struct bytes without_filling(const struct watched_machine *watched,
+                                    struct bytes command)
+{
+    size_t max = watched->command_bytes_max;
+    return max > 0 && command.length > max ? bytes_of(command.data, max)
+                                           : command;
+}
+
 static enum err on_decide(void *context,
                           const struct machine_stamp *stamp,
                           struct bytes command,
                           struct machine_decision *decision)
 {
-    const struct machine *inner = &((struct watched_machine *)context)->inner;
-    return inner->decide(inner->context, stamp, command, decision);
+    const struct watched_machine *watched = context;
+    return watched->inner.decide(watched->inner.context, stamp,
+                                 without_filling(watched, command), decision);
 }
 
 static enum err on_apply(void *context,
@@ -31,6 +40,9 @@ static enum err on_apply(void *context,
         watched->index = index;
     }
     watched->outcome_count++;
+    if (watched->on_outcome) {
+        watched->on_outcome(watched->context, outcome);
+    }
     return watched->inner.apply(watched->inner.context, index, stamp, outcome);
 }
 
@@ -44,8 +56,9 @@ static enum err on_read(void *context,
                         struct bytes question,
                         struct writer *answer)
 {
-    const struct machine *inner = &((struct watched_machine *)context)->inner;
-    return inner->read(inner->context, question, answer);
+    const struct watched_machine *watched = context;
+    return watched->inner.read(watched->inner.context,
+                               without_filling(watched, question), answer);
 }
 
 static enum err on_snapshot_begin(void *context)
@@ -84,6 +97,7 @@ static enum err on_restore_end(void *context, bool is_whole)
     enum err err = watched->inner.restore_end(watched->inner.context, is_whole);
     if (is_whole && !err) {
         watched_machine_flush(watched);
+        watched->restore_count++;
         watched->index = 0; /* a state that includes more entries */
     }
     return err;

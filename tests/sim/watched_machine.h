@@ -19,9 +19,14 @@ struct watched_machine {
     void (*on_entry)(void *context, uint64_t index, uint32_t outcome_count);
     /* An outcome of an entry came after one of a later entry. */
     void (*on_disorder)(void *context, uint64_t index);
+    /* An outcome is about to be applied. May be NULL. */
+    void (*on_outcome)(void *context, struct bytes outcome);
+    size_t command_bytes_max; /* more of a command or question is filling;
+                                 0: nothing is */
 
     uint64_t index; /* being applied; 0: none */
     uint32_t outcome_count;
+    uint64_t restore_count; /* snapshots taken */
 };
 
 /* `watched` lives as long as the machine that is returned, and its inner one

@@ -667,6 +667,20 @@ static void damage_in_an_older_segment_loses_the_groups_in_it(void **state)
     CHECK(fixture->visited_count == 21);
 }
 
+/* Nobody can make a snapshot of it: others shall, of what they need. */
+static void a_lost_group_pins_no_segment(void **state)
+{
+    struct fixture *fixture = *state;
+    commit_entries(fixture, 2, 12);
+    commit_entries(fixture, 3, 20);
+    flip(fixture, 1, batch_at(fixture, 1, 2) + 50);
+    CHECK_OK(reopen_raw(fixture));
+    replay(fixture);
+    CHECK(group_of(fixture, 2).is_lost);
+    CHECK(has_segment(fixture, 1));
+    CHECK(wal_pin(fixture->test.log).group == 3);
+}
+
 static void damage_of_what_is_in_a_snapshot_loses_nothing(void **state)
 {
     struct fixture *fixture = *state;
@@ -842,6 +856,7 @@ static void check_fail_stop(struct fixture *fixture, enum err err)
     CHECK(sim_disk_operations(fixture->disk) == before);
     CHECK_OK(fixture->test.failed); /* said once */
     CHECK(fixture->test.durable == 1);
+    CHECK(wal_is_idle(fixture->test.log)); /* it may be closed */
 }
 
 static void a_failed_sync_stops_all(void **state)
@@ -939,6 +954,7 @@ int main(void)
         TEST(a_damaged_head_of_the_last_segment_loses_all_groups),
         TEST(a_missing_last_segment_loses_all_groups),
         TEST(damage_in_an_older_segment_loses_the_groups_in_it),
+        TEST(a_lost_group_pins_no_segment),
         TEST(damage_of_what_is_in_a_snapshot_loses_nothing),
         TEST(a_damaged_head_of_an_older_segment_loses_nothing),
         TEST(a_missing_segment_loses_the_groups_that_need_it),

@@ -9,8 +9,6 @@
 
 #include <string.h>
 
-#define ANY RAFT_MESSAGE_KIND_COUNT
-
 static void open_with(struct harness *harness,
                       uint32_t voter_count,
                       enum raft_fault fault)
@@ -19,16 +17,6 @@ static void open_with(struct harness *harness,
                                                    .append_bytes_max = 1,
                                                    .seed = 5,
                                                    .fault = fault});
-}
-
-static void drop_all(struct harness *harness)
-{
-    harness_drop(harness, (struct like){0, 0, ANY});
-}
-
-static void forget_leader(struct harness *harness)
-{
-    harness_wait(harness, HARNESS_ELECTION_MS);
 }
 
 static void deliver_all_like(struct harness *harness, struct like like)
@@ -84,8 +72,8 @@ static void figure_8(struct harness *h)
     CHECK(raft_match_index(raft, 2) == 2 && raft_match_index(raft, 3) == 2);
     harness_crash(h, 1);
     harness_heal(h);
-    drop_all(h);
-    forget_leader(h);
+    harness_drop_all(h);
+    harness_forget_leader(h);
     harness_elect(h, 5); /* hears of term 4 */
     harness_elect(h, 5);
     CHECK(harness_role(h, 5) == RAFT_LEADER);
@@ -96,7 +84,7 @@ static void a_forgotten_vote(struct harness *h)
 {
     harness_cut(h, 1, 2, true);
     elect_silently(h, 1); /* by 3 */
-    drop_all(h);
+    harness_drop_all(h);
     harness_crash(h, 3);
     harness_restart(h, 3);
     harness_elect(h, 2);
@@ -154,7 +142,7 @@ static void two_changes_under_way(struct harness *h)
         CHECK(h->config.fault == RAFT_FAULT_CHANGE_TWICE);
     }
     CHECK_OK(harness_propose(h, 1, 7));
-    forget_leader(h);
+    harness_forget_leader(h);
     harness_elect(h, 2);
     CHECK(harness_role(h, 2) == RAFT_LEADER);
     CHECK_OK(harness_propose(h, 2, 8));
@@ -168,8 +156,8 @@ static void a_kept_configuration(struct harness *h)
     harness_isolate(h, 1, true);
     struct raft_configuration next = harness_without(h->founding, 3);
     CHECK_OK(harness_reconfigure(h, 1, &next));
-    drop_all(h);
-    forget_leader(h);
+    harness_drop_all(h);
+    harness_forget_leader(h);
     harness_elect(h, 2);
     harness_heal(h);
     harness_run(h, HARNESS_ELECTION_MS);
@@ -179,7 +167,7 @@ static void a_stale_read(struct harness *h)
 {
     harness_elect(h, 1);
     harness_isolate(h, 1, true);
-    forget_leader(h);
+    harness_forget_leader(h);
     harness_elect(h, 2);
     CHECK_OK(harness_propose(h, 2, 7));
     harness_flow(h);
@@ -197,11 +185,11 @@ static void a_read_of_a_new_leader(struct harness *h)
     deliver_all_like(h, (struct like){0, 1, RAFT_APPEND_REPLY});
     CHECK(harness_commit(h, 1) == 2 && harness_commit(h, 2) == 1);
     harness_crash(h, 1);
-    drop_all(h);
-    forget_leader(h);
+    harness_drop_all(h);
+    harness_forget_leader(h);
     elect_silently(h, 2);
     CHECK(harness_role(h, 2) == RAFT_LEADER);
-    drop_all(h);
+    harness_drop_all(h);
     if (harness_read(h, 2) == ERR_NONE) {
         CHECK(h->config.fault == RAFT_FAULT_READ_BEFORE_NOTHING);
     }
@@ -221,13 +209,13 @@ static void an_old_last_index(struct harness *h)
     harness_cut(h, 2, 3, true);
     elect_silently(h, 2); /* by 1 */
     CHECK(harness_role(h, 2) == RAFT_LEADER);
-    drop_all(h);
+    harness_drop_all(h);
     harness_isolate(h, 1, true);
     harness_heal(h);
     harness_isolate(h, 1, true);
     CHECK_OK(harness_propose(h, 2, 7));
     harness_heartbeat(h, 2);
-    drop_all(h); /* so that it is heartbeats only */
+    harness_drop_all(h); /* so that it is heartbeats only */
     for (uint32_t i = 0; i < 2; i++) {
         harness_heartbeat(h, 2);
         harness_drop(h, (struct like){0, 0, RAFT_APPEND});
@@ -235,9 +223,9 @@ static void an_old_last_index(struct harness *h)
         deliver_all_like(h, (struct like){3, 2, RAFT_HEARTBEAT_REPLY});
     }
     harness_crash(h, 2);
-    drop_all(h);
+    harness_drop_all(h);
     harness_heal(h);
-    forget_leader(h);
+    harness_forget_leader(h);
     harness_elect(h, 1); /* with 3, or 3 with it */
     harness_elect(h, 3);
     harness_run(h, 4 * HARNESS_ELECTION_MS);
@@ -250,7 +238,7 @@ static void a_second_vote_for_a_transfer_target(struct harness *h)
     harness_heartbeat(h, 1);
     harness_flow(h);
     CHECK_OK(harness_transfer(h, 1, 2));
-    forget_leader(h);
+    harness_forget_leader(h);
     harness_campaign(h, 3); /* 2 has not heard of 1 for long, either */
     deliver_all_like(h, (struct like){3, 2, RAFT_PRE_VOTE});
     deliver_all_like(h, (struct like){2, 3, RAFT_PRE_VOTE_REPLY});
@@ -275,7 +263,7 @@ static void an_election_with_a_stale_log(struct harness *h)
     harness_flow(h);
     harness_crash(h, 1);
     harness_heal(h);
-    forget_leader(h);
+    harness_forget_leader(h);
     harness_elect(h, 3);
 }
 

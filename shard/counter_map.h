@@ -8,8 +8,8 @@
  * newest `result_count_max` of them, the same ones on all replicas.
  */
 
-#ifndef TESTS_SUPPORT_COUNTER_MAP_H
-#define TESTS_SUPPORT_COUNTER_MAP_H
+#ifndef SHARD_COUNTER_MAP_H
+#define SHARD_COUNTER_MAP_H
 
 #include "base/machine.h"
 

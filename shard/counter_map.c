@@ -1,4 +1,4 @@
-#include "tests/support/counter_map.h"
+#include "shard/counter_map.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -26,7 +26,6 @@
 #define TAG_COUNTER 2
 #define TAG_RESULT 3
 #define HEAD_BYTES 18
-#define COUNTER_BYTES 17
 #define RESULT_BYTES 18
 
 #define SLOT_COUNT_MIN 16u

@@ -1,4 +1,4 @@
-#include "tests/support/counter_map.h"
+#include "shard/counter_map.h"
 
 #include "tests/support/check.h"
 #include "tests/support/seeded.h"
