@@ -1,0 +1,374 @@
+/*
+ * What the leader of the meta group does by itself: it sees that all shards
+ * have begun, that members are gone or back, and moves shards, a few at a
+ * time, to where the members call for.
+ */
+
+#include "base/hash.h"
+#include "shard/host_core.h"
+#include "shard/placement.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SETTLE_NS                                               \
+    (2 * NS_PER_S) /* reports come in before anything is judged \
+                    */
+#define FRESH_NS (3 * NS_PER_S)
+#define REFUSED_NS NS_PER_S /* after a change that was refused */
+
+static void on_changed(struct errand *errand, enum err err, struct bytes answer)
+{
+    struct host *host = errand->host;
+    if (host->news) {
+        host->news->is_changing = false;
+        if (!err && host->news->placed_at != 0) {
+            host->news->wanted_at = host->news->placed_at;
+        }
+        host->news->placed_at = 0;
+        host->news->change_ns = err ? host_now_ns(host) + REFUSED_NS : 0;
+    }
+    if (err && err != ERR_BUSY && err != ERR_NOT_LEADER) {
+        log_warn(host_log(host), "controller.refused", LOG_ERR(err),
+                 LOG_NUMBER("answer", (int64_t)answer.length));
+    }
+    if (!err) {
+        host_poke(host);
+    }
+}
+
+/* One change at a time: the next one is decided on its result. */
+static void change(struct host *host, struct view_change *what)
+{
+    struct errand *errand = host_errand(host);
+    (void)snprintf(what->who, sizeof what->who, "node/%s",
+                   host->config.self.name);
+    if (!errand) {
+        return;
+    }
+    errand->done = on_changed;
+    if (host_change(host, what, &errand->call)) {
+        free(errand);
+    } else {
+        host_errand_begun(errand);
+        host->news->is_changing = true;
+    }
+}
+
+/* ---- founding ---- */
+
+static bool is_fresh(const struct host *host, uint64_t heard_ns)
+{
+    return heard_ns != 0 && host_now_ns(host) - heard_ns < FRESH_NS;
+}
+
+static bool have_all_begun(const struct host *host)
+{
+    for (uint32_t i = 0; i < host->news->shard_count; i++) {
+        if (!is_fresh(host, host->news->shards[i].heard_ns)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- members ---- */
+
+/* One that has come, or come back by itself, has just been heard. */
+static void note_members(struct host *host)
+{
+    for (uint32_t i = 0; i < host->view->members.count; i++) {
+        const struct member *member = &host->view->members.list[i];
+        struct node_news *news = &host->news->nodes[member->number];
+        if (news->member_version != member->version) {
+            news->member_version = member->version;
+            if (member->state != MEMBER_DOWN) {
+                news->alive_ns = host_now_ns(host);
+            }
+        }
+    }
+}
+
+/* One whose state is not what is seen of it; NULL: none. */
+static const struct member *changed_member(const struct host *host,
+                                           enum member_state *state)
+{
+    uint64_t now_ns = host_now_ns(host);
+    uint64_t down_ns = (uint64_t)host->config.down_ms * NS_PER_MS;
+    for (uint32_t i = 0; i < host->view->members.count; i++) {
+        const struct member *member = &host->view->members.list[i];
+        uint64_t away_ns = now_ns - host->news->nodes[member->number].alive_ns;
+        if (away_ns >= down_ns && member->state == MEMBER_ACTIVE) {
+            *state = MEMBER_DOWN;
+            return member;
+        }
+        /* Half of the time, so that it does not go to and fro. */
+        bool is_back =
+            is_fresh(host, host->news->nodes[member->number].heard_ns);
+        if (is_back && away_ns < down_ns / 2 && member->state == MEMBER_DOWN) {
+            *state = MEMBER_ACTIVE;
+            return member;
+        }
+    }
+    return NULL;
+}
+
+static bool see_members(struct host *host)
+{
+    enum member_state state;
+    const struct member *member = changed_member(host, &state);
+    if (!member) {
+        return false;
+    }
+    struct view_change what = {.kind = VIEW_MEMBER_SET, .member = *member};
+    what.member.state = state;
+    (void)snprintf(what.text, sizeof what.text, "%s is %s", member->name,
+                   state == MEMBER_DOWN
+                       ? "away for too long: its shards are made anew elsewhere"
+                       : "back");
+    change(host, &what);
+    return true;
+}
+
+/* ---- the map ---- */
+
+/* Of all that a placement depends on but the present map. */
+static uint64_t members_hash(const struct view *view)
+{
+    uint64_t hash = view->replication;
+    for (uint32_t i = 0; i < view->members.count; i++) {
+        const struct member *member = &view->members.list[i];
+        uint64_t parts[] = {member->number, member->weight, member->roles,
+                            (uint64_t)member->state,
+                            placement_hash(member->zone)};
+        hash = hash_bytes(bytes_of(parts, sizeof parts), hash);
+    }
+    return hash;
+}
+
+static bool is_leaving(const struct member *member)
+{
+    return member->state == MEMBER_DRAINING || member->state == MEMBER_DOWN;
+}
+
+/* How many could have replicas if those who leave had none. */
+static uint32_t staying_count(const struct view *view)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < view->members.count; i++) {
+        const struct member *member = &view->members.list[i];
+        count += (member->roles & SETTINGS_SHARD) && !is_leaving(member);
+    }
+    return count;
+}
+
+static bool is_owner_leaving(const struct view *view, uint32_t number)
+{
+    const struct member *member = members_find(&view->members, number);
+    return !member || is_leaving(member);
+}
+
+/* Who leaves and cannot go yet need not lead until then: of the others that
+ * have a replica, the one with the fewest shards of its own does. */
+static void change_owners(const struct view *view, struct shard_map *map)
+{
+    uint32_t owned[MEMBER_NUMBERS_MAX] = {0};
+    for (uint32_t i = 0; i < map->shard_count; i++) {
+        if (map->places[i].replica_count > 0) {
+            owned[map->places[i].replicas[0]]++;
+        }
+    }
+    for (uint32_t i = 0; i < map->shard_count; i++) {
+        struct shard_place *place = &map->places[i];
+        uint32_t best = 0;
+        for (uint32_t k = 1; k < place->replica_count &&
+                             is_owner_leaving(view, place->replicas[0]);
+             k++) {
+            if (!is_owner_leaving(view, place->replicas[k]) &&
+                (best == 0 ||
+                 owned[place->replicas[k]] < owned[place->replicas[best]])) {
+                best = k;
+            }
+        }
+        if (best != 0) {
+            uint32_t owner = place->replicas[best];
+            owned[place->replicas[0]]--;
+            owned[owner]++;
+            place->replicas[best] = place->replicas[0];
+            place->replicas[0] = owner;
+        }
+    }
+}
+
+/* Nobody gives a replica away before there is room for as many as shall be:
+ * one that is to be drained waits for another node, and one that is away is
+ * waited for. */
+enum err host_wanted_map(const struct view *view, struct shard_map *out)
+{
+    struct placement_node *nodes = calloc(view->members.count, sizeof *nodes);
+    bool may_leave = staying_count(view) >= view->replication;
+    uint32_t count = 0;
+    if (!nodes) {
+        return ERR_MEMORY;
+    }
+    for (uint32_t i = 0; i < view->members.count; i++) {
+        const struct member *member = &view->members.list[i];
+        bool gives_away = !(member->roles & SETTINGS_SHARD) ||
+                          (is_leaving(member) && may_leave);
+        nodes[count++] = (struct placement_node){
+            .number = member->number,
+            .weight = gives_away ? 0 : member->weight,
+            .is_cordoned =
+                member->state == MEMBER_CORDONED || is_leaving(member),
+            .hash = placement_hash(member->name),
+            .zone = placement_hash(member->zone)};
+    }
+    enum err err = placement_make(
+        out, &(struct placement_request){.nodes = nodes,
+                                         .node_count = count,
+                                         .replication = view->replication,
+                                         .shard_count = view->map.shard_count,
+                                         .previous = &view->map});
+    free(nodes);
+    if (!err && !may_leave) {
+        change_owners(view, out);
+    }
+    return err;
+}
+
+/*
+ * Keep to a plan until it is carried out: made anew after each of its moves it
+ * might come to others. Unless the members changed, or somebody moved shards
+ * by hand.
+ */
+static bool want(struct host *host)
+{
+    struct news *news = host->news;
+    uint64_t members = members_hash(host->view);
+    uint64_t version = host->view->map.version;
+    if (news->has_wanted && news->wanted_for == members &&
+        version == news->wanted_at) {
+        return true;
+    }
+    shard_map_clear(&news->wanted);
+    news->has_wanted = host_wanted_map(host->view, &news->wanted) == ERR_NONE;
+    news->wanted_for = members;
+    news->wanted_at = version;
+    return news->has_wanted;
+}
+
+/* What was reported before a shard was placed may be the end of an older move
+ * to the same place. */
+static void note_places(struct host *host)
+{
+    for (uint32_t i = 0; i < host->news->shard_count; i++) {
+        struct shard_news *shard = &host->news->shards[i];
+        const struct shard_place *place = &host->view->map.places[i];
+        if (!shard_place_is_equal(&shard->place, place)) {
+            shard->place = *place;
+            shard->placed_version = host->view->version;
+        }
+    }
+}
+
+/* Its members are those of the map. */
+static bool is_settled(const struct host *host, uint32_t shard)
+{
+    const struct shard_place *place = &host->view->map.places[shard];
+    const struct shard_news *news = &host->news->shards[shard];
+    const struct host_shard_report *report = &news->report;
+    if (HAS_HOST_FAULT(&host->config, HASTY_MOVES)) {
+        return true;
+    }
+    if (!is_fresh(host, news->heard_ns) ||
+        news->view_version < news->placed_version ||
+        report->replica_count != place->replica_count) {
+        return false;
+    }
+    for (uint32_t i = 0; i < report->replica_count; i++) {
+        if (!report->replicas[i].is_voter ||
+            !shard_place_has(place, report->replicas[i].node)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_from_gone(const struct host *host, uint32_t shard)
+{
+    const struct shard_place *place = &host->view->map.places[shard];
+    for (uint32_t i = 0; i < place->replica_count; i++) {
+        const struct member *member =
+            members_find(&host->view->members, place->replicas[i]);
+        if (!member || member->state == MEMBER_DOWN) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Some of what is wanted, as many as may move at the same time. A shard that
+ * nobody leads does not move, perhaps for ever: it holds up no others. */
+static uint32_t choose_moves(const struct host *host, struct view_move *moves)
+{
+    const struct news *news = host->news;
+    uint32_t moving = 0;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < news->shard_count; i++) {
+        moving +=
+            is_fresh(host, news->shards[i].heard_ns) && !is_settled(host, i);
+    }
+    for (uint32_t i = 0; i < news->shard_count; i++) {
+        bool may_move = !host->view->is_paused || is_from_gone(host, i);
+        if (moving + count >= host->config.moves_max) {
+            break;
+        }
+        if (may_move && (is_settled(host, i) || is_from_gone(host, i)) &&
+            !shard_place_is_equal(&host->view->map.places[i],
+                                  &news->wanted.places[i])) {
+            moves[count++] =
+                (struct view_move){.shard = i, .place = news->wanted.places[i]};
+        }
+    }
+    return count;
+}
+
+static void place(struct host *host)
+{
+    struct view_move *moves = calloc(host->config.moves_max, sizeof *moves);
+    if (moves && want(host)) {
+        struct view_change what = {.kind = VIEW_PLACE,
+                                   .map_version = host->view->map.version,
+                                   .moves = moves};
+        what.move_count = choose_moves(host, moves);
+        if (what.move_count > 0) {
+            change(host, &what);
+            host->news->placed_at =
+                host->news->is_changing ? what.map_version + 1 : 0;
+        }
+    }
+    free(moves);
+}
+
+void controller_step(struct host *host)
+{
+    if (!host->news || !host_leads_meta(host) || !host->view ||
+        host->news->is_changing || host_now_ns(host) < host->news->change_ns ||
+        meta_view(host->meta)->version != host->view->version) {
+        return;
+    }
+    if (!host->view->is_founded) {
+        if (have_all_begun(host)) {
+            change(host, &(struct view_change){.kind = VIEW_FOUNDED,
+                                               .text = "all shards serve"});
+        }
+        return;
+    }
+    note_members(host);
+    note_places(host);
+    if (host_now_ns(host) - host->news->since_ns >= SETTLE_NS &&
+        !see_members(host)) {
+        place(host);
+    }
+}

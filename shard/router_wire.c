@@ -1,0 +1,109 @@
+#include "shard/router_wire.h"
+
+#include "base/pack.h"
+
+#define VERSION 1
+#define ASK_FIELDS 5
+#define HINT_FIELDS 3
+#define ASK_HEAD_BYTES_MAX 24 /* all but the command */
+
+enum flag {
+    FLAG_READ = 1,
+    FLAG_MAY_REPEAT = 2,
+};
+
+/* How many fields follow the version. */
+static enum err read_version(struct reader *reader,
+                             uint32_t count_min,
+                             uint32_t *count)
+{
+    *count = pack_read_array(reader);
+    uint64_t version = pack_read_uint(reader);
+    if (reader->failed) {
+        return ERR_MALFORMED;
+    }
+    if (version != VERSION) {
+        return ERR_VERSION;
+    }
+    return *count < count_min ? ERR_MALFORMED : ERR_NONE;
+}
+
+size_t router_ask_bytes_max(const struct router_ask *ask)
+{
+    return ASK_HEAD_BYTES_MAX + ask->command.length;
+}
+
+void router_ask_encode(const struct router_ask *ask,
+                       uint8_t hops,
+                       struct writer *writer)
+{
+    pack_array(writer, ASK_FIELDS);
+    pack_uint(writer, VERSION);
+    pack_uint(writer, ask->shard);
+    pack_uint(writer, (uint64_t)(ask->is_read ? FLAG_READ : 0) |
+                          (uint64_t)(ask->may_repeat ? FLAG_MAY_REPEAT : 0));
+    pack_uint(writer, hops);
+    pack_bin(writer, ask->command);
+}
+
+enum err router_ask_decode(struct router_ask *out,
+                           uint8_t *hops,
+                           struct bytes bytes)
+{
+    struct reader reader = reader_of(bytes);
+    uint32_t count;
+    enum err err = read_version(&reader, ASK_FIELDS, &count);
+    if (err) {
+        return err;
+    }
+    struct router_ask ask = {
+        .shard = (uint32_t)pack_read_uint_to(&reader, SHARD_COUNT_MAX - 1)};
+    uint64_t flags = pack_read_uint(&reader);
+    uint32_t hop_count = (uint32_t)pack_read_uint_to(&reader, ROUTER_HOPS_MAX);
+    ask.is_read = (flags & FLAG_READ) != 0;
+    ask.may_repeat = (flags & FLAG_MAY_REPEAT) != 0;
+    ask.command = pack_read_bin(&reader);
+    pack_skip_count(&reader, count - ASK_FIELDS);
+    if (reader.failed || reader_left(&reader) > 0) {
+        return ERR_MALFORMED;
+    }
+    *out = ask;
+    *hops = (uint8_t)hop_count;
+    return ERR_NONE;
+}
+
+void router_hint_encode(const struct router_hint *hint, struct writer *writer)
+{
+    pack_array(writer, HINT_FIELDS);
+    pack_uint(writer, VERSION);
+    if (hint->leader == MEMBER_NONE) {
+        pack_nil(writer);
+    } else {
+        pack_uint(writer, hint->leader);
+    }
+    pack_uint(writer, hint->view_version);
+}
+
+enum err router_hint_decode(struct router_hint *out, struct bytes bytes)
+{
+    struct reader reader = reader_of(bytes);
+    uint32_t count;
+    enum err err = read_version(&reader, HINT_FIELDS, &count);
+    if (err) {
+        return err;
+    }
+    struct router_hint hint = {.leader = MEMBER_NONE};
+    if (pack_peek(&reader) == PACK_NIL) {
+        pack_read_nil(&reader);
+    } else {
+        hint.leader =
+            (uint32_t)pack_read_uint_to(&reader, MEMBER_NUMBERS_MAX - 1);
+    }
+    hint.view_version = pack_read_uint(&reader);
+    pack_skip_count(&reader, count - HINT_FIELDS);
+    if (reader.failed || reader_left(&reader) > 0) {
+        return ERR_MALFORMED;
+    }
+    *out = hint;
+    return ERR_NONE;
+}

@@ -1,0 +1,902 @@
+#include "tests/support/check.h"
+
+#include "base/owner.h"
+#include "base/pack.h"
+#include "base/scope.h"
+#include "base/time_units.h"
+#include "shard/counter_map.h"
+#include "shard/host.h"
+#include "tests/sim/sim_disk.h"
+#include "tests/sim/sim_executor.h"
+#include "tests/sim/sim_kv.h"
+#include "tests/sim/world.h"
+#include "tests/support/test_identity.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Whole hosts on the machines of a simulated world: three that found a cluster,
+ * one that joins, and the machine of an operator.
+ */
+#define HOST_COUNT 4
+#define FOUNDER_COUNT 3
+#define SHARD_COUNT 4
+#define SHARD_COUNT_MANY 9 /* of some tests: three times the replicas */
+#define OPERATOR HOST_COUNT
+#define MACHINE_COUNT (HOST_COUNT + 1)
+#define LOG_BYTES 65536
+#define FREE_BYTES_MIN 1000000 /* of a disk; then requests are refused */
+
+struct node {
+    struct fixture *fixture;
+    uint32_t machine;
+    char name[8];
+    const struct identity *identity;
+    struct settings settings; /* its own copy: they may differ */
+    struct sim_disk *disk;
+    struct sim_kv *kv;
+    struct sim_executor *writer;
+    struct sim_executor *applier;
+    struct counter_map *maps[SHARD_COUNT_MANY];
+    bool is_made; /* its log was */
+    uint64_t disk_id;
+
+    struct reactor *reactor;
+    struct log *log;
+    struct endpoint *endpoint;
+    struct calls *calls;
+    struct raft_links *raft_links;
+    struct host *host;
+
+    uint32_t digest_count;
+    uint32_t cut_count;
+    uint64_t kept_version; /* of the trust that on_trust() brought; 0: none */
+};
+
+struct fixture {
+    struct world *world;
+    struct test_authority authority;
+    struct trust *trust;
+    struct settings_member members[HOST_COUNT];
+    struct node nodes[MACHINE_COUNT];
+    uint32_t down_ms; /* 0: as is usual, these two */
+    uint32_t moves_max;
+    char log[LOG_BYTES]; /* of all; the newest is lost when it is full */
+    size_t log_length;
+};
+
+/* ---- what a host needs ---- */
+
+static void write_log(void *context, const char *line, size_t length)
+{
+    struct fixture *fixture = context;
+    if (fixture->log_length + length < LOG_BYTES) {
+        memcpy(fixture->log + fixture->log_length, line, length);
+        fixture->log_length += length;
+    }
+}
+
+static enum err open_machine(void *context, uint32_t shard, struct machine *out)
+{
+    struct node *node = context;
+    node->maps[shard] =
+        counter_map_open(&(struct counter_map_config){.result_count_max = 100});
+    assert_non_null(node->maps[shard]);
+    *out = counter_map_machine(node->maps[shard]);
+    return ERR_NONE;
+}
+
+static void close_machine(void *context,
+                          uint32_t shard,
+                          struct machine *machine)
+{
+    struct node *node = context;
+    (void)machine;
+    counter_map_close(&node->maps[shard]);
+}
+
+static void on_change(void *context, struct peer *peer, enum peer_change change)
+{
+    struct node *node = context;
+    node->cut_count += change == PEER_CUT;
+    if (node->host) {
+        host_on_change(node->host, peer, change);
+    }
+    if (node->calls) {
+        calls_on_change(node->calls, peer, change);
+    }
+}
+
+static void on_digest(void *context, const char *from, struct bytes digest)
+{
+    struct node *node = context;
+    node->digest_count++;
+    if (node->host) {
+        host_on_digest(node->host, from, digest);
+    }
+}
+
+static void on_trust(void *context, struct trust *trust)
+{
+    struct node *node = context;
+    scoped(trust_unref) struct trust *again = NULL;
+    CHECK_OK(trust_decode(&again, trust_text(trust), NULL));
+    node->kept_version = trust_version(again);
+}
+
+static void on_failed(void *context, enum err err, const char *what)
+{
+    (void)context;
+    fail_msg("%s: %s", what, err_text(err));
+}
+
+static void open_endpoint(struct node *node)
+{
+    struct fixture *fixture = node->fixture;
+    struct world *world = fixture->world;
+    char door[32], bus[32], pair[32];
+    (void)snprintf(door, sizeof door, "tcp://%s:7600", node->name);
+    (void)snprintf(bus, sizeof bus, "tcp://%s:7601", node->name);
+    (void)snprintf(pair, sizeof pair, "tcp://%s:", node->name);
+    bool is_host = node->machine != OPERATOR;
+    struct endpoint_config config = {
+        .network = world_network(world, node->machine),
+        .clock = world_clock(world, node->machine),
+        .entropy = world_entropy(world, node->machine),
+        .log = node->log,
+        .reactor = node->reactor,
+        .door_reactor = world_reactor_open(world, node->machine),
+        .identity = node->identity,
+        .trust = fixture->trust,
+        .addresses = {.door = is_host ? door : NULL,
+                      .bus = is_host ? bus : NULL,
+                      .pair_bind = pair,
+                      .pair_advertise = pair,
+                      .pair_first = 7602,
+                      .pair_count = 20},
+        .events = {.context = node,
+                   .on_change = on_change,
+                   .on_digest = on_digest},
+    };
+    endpoint_config_defaults(&config);
+    config.peer_count_max = 10;
+    CHECK_OK(endpoint_open(&node->endpoint, &config, NULL));
+}
+
+static void open_calls(struct node *node)
+{
+    struct calls_config config;
+    calls_config_defaults(&config);
+    config.endpoint = node->endpoint;
+    config.reactor = node->reactor;
+    config.log = node->log;
+    CHECK_OK(calls_open(&node->calls, &config));
+    CHECK_OK(raft_links_open(&node->raft_links, node->log));
+}
+
+static void fill_multiraft(struct node *node, struct multiraft_config *config)
+{
+    struct world *world = node->fixture->world;
+    config->clock = world_clock(world, node->machine);
+    config->entropy = world_entropy(world, node->machine);
+    config->log = node->log;
+    config->reactor = node->reactor;
+    config->disk = sim_disk_table(node->disk);
+    config->writer = sim_executor_table(node->writer);
+    config->kv = sim_kv_table(node->kv);
+    config->applier = sim_executor_table(node->applier);
+    config->disk_id = node->disk_id;
+    config->must_exist = node->is_made;
+    config->free_bytes_min = FREE_BYTES_MIN;
+}
+
+static void open_host(struct node *node)
+{
+    char door[SOCKET_URL_BYTES];
+    char bus[SOCKET_URL_BYTES];
+    const struct settings_member *self = &node->fixture->members[node->machine];
+    settings_door_url(door, &node->settings, self, SETTINGS_ADVERTISED);
+    settings_bus_url(bus, &node->settings, self, SETTINGS_ADVERTISED);
+    struct host_config config = {
+        .settings = &node->settings,
+        .self = {.name = node->name,
+                 .door = door,
+                 .bus = bus,
+                 .zone = "",
+                 .weight = 100,
+                 .roles = self->roles,
+                 .release = "test"},
+        .endpoint = node->endpoint,
+        .calls = node->calls,
+        .raft_links = node->raft_links,
+        .machines = {.context = node,
+                     .open = open_machine,
+                     .close = close_machine},
+        .events = {.context = node,
+                   .on_trust = on_trust,
+                   .on_failed = on_failed},
+    };
+    host_config_defaults(&config);
+    config.may_found = node->machine < FOUNDER_COUNT;
+    config.down_ms =
+        node->fixture->down_ms ? node->fixture->down_ms : config.down_ms;
+    config.moves_max =
+        node->fixture->moves_max ? node->fixture->moves_max : config.moves_max;
+    fill_multiraft(node, &config.multiraft);
+    CHECK_OK(host_open(&node->host, &config, NULL));
+    node->is_made = true;
+    host_start(node->host);
+}
+
+/* ---- machines ---- */
+
+static void power_on(struct fixture *fixture, struct node *node)
+{
+    world_power_on(fixture->world, node->machine);
+    node->reactor = world_reactor_open(fixture->world, node->machine);
+    CHECK_OK(log_open(
+        &node->log, &(struct log_config){
+                        .node = node->name,
+                        .level_min = LOG_DEBUG,
+                        .sink = {.context = fixture, .write = write_log},
+                        .clock = world_clock(fixture->world, node->machine)}));
+    open_endpoint(node);
+    if (node->machine != OPERATOR) {
+        open_calls(node);
+        open_host(node);
+    }
+    world_poke(fixture->world, node->machine);
+}
+
+static void power_off(struct fixture *fixture, struct node *node)
+{
+    if (!node->endpoint) {
+        return;
+    }
+    world_crash(fixture->world, node->machine);
+    sim_executor_crash(node->writer);
+    sim_executor_crash(node->applier);
+    sim_disk_kill(node->disk);
+    host_close(&node->host);
+    calls_close(&node->calls);
+    endpoint_close(&node->endpoint);
+    raft_links_close(&node->raft_links);
+    log_close(&node->log);
+    world_power_off(fixture->world, node->machine);
+}
+
+static void make_node(struct fixture *fixture, uint32_t i)
+{
+    struct node *node = &fixture->nodes[i];
+    struct test_identity_options options = {
+        .role = i == OPERATOR ? ROLE_OPERATOR : ROLE_NODE};
+    *node = (struct node){.fixture = fixture, .machine = i, .disk_id = 100 + i};
+    (void)snprintf(node->name, sizeof node->name, "n%u", i);
+    node->identity =
+        test_identity_make(&fixture->authority, node->name, &options);
+    node->disk = sim_disk_open(i);
+    node->kv = sim_kv_open();
+    struct sim_executor_config config = {.world = fixture->world,
+                                         .machine = i,
+                                         .job_us_min = 50,
+                                         .job_us_max = 500,
+                                         .disk = node->disk};
+    node->writer = sim_executor_open(&config);
+    config.disk = NULL;
+    node->applier = sim_executor_open(&config);
+    struct settings_cluster *cluster = &node->settings.cluster;
+    memcpy(cluster->id, fixture->authority.cluster_id, sizeof cluster->id);
+    (void)snprintf(cluster->name, sizeof cluster->name, "test");
+    cluster->transport = SETTINGS_TCP;
+    cluster->shards = SHARD_COUNT;
+    cluster->replication = FOUNDER_COUNT;
+    cluster->members = fixture->members;
+    cluster->member_count = FOUNDER_COUNT;
+}
+
+static void describe(struct settings_member *member, uint32_t i)
+{
+    *member =
+        (struct settings_member){.port = 7600,
+                                 .bus_port = 7601,
+                                 .weight = 100,
+                                 .roles = SETTINGS_VOTER | SETTINGS_SHARD};
+    (void)snprintf(member->name, sizeof member->name, "n%u", i);
+    (void)snprintf(member->host, sizeof member->host, "n%u", i);
+}
+
+static int set_up(void **state)
+{
+    static struct fixture fixture;
+    memset(&fixture, 0, sizeof fixture);
+    fixture.world =
+        world_open(&(struct world_config){.seed = 5,
+                                          .machine_count = MACHINE_COUNT,
+                                          .latency_us_min = 50,
+                                          .latency_us_max = 500});
+    test_authority_init(&fixture.authority, 5,
+                        clock_wall_ms(world_clock(fixture.world, 0)));
+    fixture.trust = test_trust_make(&fixture.authority);
+    for (uint32_t i = 0; i < MACHINE_COUNT; i++) {
+        if (i < HOST_COUNT) {
+            describe(&fixture.members[i], i);
+        }
+        make_node(&fixture, i);
+    }
+    *state = &fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    for (uint32_t i = 0; i < MACHINE_COUNT; i++) {
+        power_off(fixture, &fixture->nodes[i]);
+    }
+    world_close(&fixture->world);
+    for (uint32_t i = 0; i < MACHINE_COUNT; i++) {
+        struct node *node = &fixture->nodes[i];
+        sim_executor_close(&node->writer);
+        sim_executor_close(&node->applier);
+        sim_disk_close(&node->disk);
+        sim_kv_close(&node->kv);
+        identity_unref(&node->identity);
+    }
+    trust_unref(&fixture->trust);
+    return 0;
+}
+
+static void run_ms(struct fixture *fixture, uint64_t ms)
+{
+    world_run_until(fixture->world,
+                    world_now_ns(fixture->world) + ms * NS_PER_MS);
+}
+
+/* Hosts 0 to count-1 run and are ready. */
+static void start(struct fixture *fixture, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (!fixture->nodes[i].host) {
+            power_on(fixture, &fixture->nodes[i]);
+        }
+    }
+    run_ms(fixture, 10000);
+    for (uint32_t i = 0; i < count; i++) {
+        struct err_detail why = {{0}};
+        if (!host_is_ready(fixture->nodes[i].host, &why)) {
+            fail_msg("n%u: %s", i, why.text);
+        }
+    }
+}
+
+static uint32_t key_of(const struct node *node)
+{
+    return endpoint_bus_key_number(node->endpoint);
+}
+
+static struct node *leader_of(struct fixture *fixture)
+{
+    for (uint32_t i = 0; i < HOST_COUNT; i++) {
+        struct host *host = fixture->nodes[i].host;
+        if (host && host_meta_leader(host) == host_number(host) &&
+            host_number(host) != MEMBER_NONE) {
+            return &fixture->nodes[i];
+        }
+    }
+    fail_msg("nobody leads");
+    return NULL;
+}
+
+/* Each of these hosts has the same key, and hears the others on the bus. */
+static void check_bus(struct fixture *fixture, uint32_t first, uint32_t end)
+{
+    uint32_t before[HOST_COUNT];
+    CHECK(key_of(&fixture->nodes[first]) != 0);
+    for (uint32_t i = first; i < end; i++) {
+        struct node *node = &fixture->nodes[i];
+        CHECK(key_of(node) == key_of(&fixture->nodes[first]));
+        before[i] = node->digest_count;
+    }
+    for (uint32_t i = first; i < end; i++) {
+        CHECK_OK(endpoint_publish(fixture->nodes[i].endpoint,
+                                  bytes_of_text("digest")));
+        world_poke(fixture->world, i);
+    }
+    run_ms(fixture, 100);
+    for (uint32_t i = first; i < end; i++) {
+        CHECK(fixture->nodes[i].digest_count - before[i] == end - first - 1);
+    }
+}
+
+/* ---- the key of the bus ---- */
+
+static void the_leader_hands_the_bus_key_to_all(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, FOUNDER_COUNT);
+    check_bus(fixture, 0, FOUNDER_COUNT);
+}
+
+static void a_node_that_restarts_gets_the_bus_key_again(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, FOUNDER_COUNT);
+    uint32_t key = key_of(&fixture->nodes[0]);
+    struct node *follower =
+        &fixture->nodes[leader_of(fixture) == &fixture->nodes[0] ? 1 : 0];
+    power_off(fixture, follower);
+    run_ms(fixture, 1000);
+    start(fixture, FOUNDER_COUNT);
+    check_bus(fixture, 0, FOUNDER_COUNT);
+    CHECK(key_of(follower) == key);
+}
+
+static void a_new_leader_makes_a_new_bus_key(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, FOUNDER_COUNT);
+    struct node *leader = leader_of(fixture);
+    uint32_t key = key_of(leader);
+    power_off(fixture, leader);
+    run_ms(fixture, 5000);
+    struct node *next = leader_of(fixture);
+    CHECK(next != leader && key_of(next) != key);
+    start(fixture, FOUNDER_COUNT);
+    check_bus(fixture, 0, FOUNDER_COUNT);
+    CHECK(key_of(leader) != key);
+}
+
+static void another_member_means_another_bus_key(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, FOUNDER_COUNT);
+    uint32_t key = key_of(&fixture->nodes[0]);
+    start(fixture, HOST_COUNT);
+    CHECK(key_of(&fixture->nodes[0]) != key);
+    check_bus(fixture, 0, HOST_COUNT);
+}
+
+struct question {
+    struct call call;
+    uint32_t done_count;
+    enum err err;
+    char answer[1024];
+};
+
+static void on_done(struct call *call, enum err err, struct bytes answer)
+{
+    struct question *question = OWNER_OF(call, struct question, call);
+    size_t length = answer.length < sizeof question->answer - 1
+                        ? answer.length
+                        : sizeof question->answer - 1;
+    question->done_count++;
+    question->err = err;
+    if (length > 0) {
+        memcpy(question->answer, answer.data, length);
+    }
+    question->answer[length] = 0;
+}
+
+/* Ask as the one node of the other, and wait for the answer. */
+static enum err ask(struct node *from,
+                    const struct node *to,
+                    enum host_service service,
+                    struct bytes bytes)
+{
+    struct question question = {.call = {.done = on_done}};
+    struct peer *peer = endpoint_peer_find(from->endpoint, ROLE_NODE, to->name);
+    assert_non_null(peer);
+    CHECK_OK(calls_ask(from->calls, peer, (uint8_t)service, bytes, 1000,
+                       &question.call));
+    world_poke(from->fixture->world, from->machine);
+    run_ms(from->fixture, 1500);
+    assert_int_equal(question.done_count, 1);
+    return question.err;
+}
+
+/* A key of the highest order, as a member of bad intent would plant it. */
+static enum err plant_key(struct node *from, const struct node *to)
+{
+    uint8_t raw[32 + ENDPOINT_BUS_KEY_BYTES];
+    uint8_t wrapped[ENDPOINT_BUS_KEY_BYTES];
+    struct peer *peer = endpoint_peer_find(from->endpoint, ROLE_NODE, to->name);
+    struct writer inner = writer_of(wrapped, sizeof wrapped);
+    struct writer writer = writer_of(raw, sizeof raw);
+    CHECK_OK(endpoint_bus_key_write(from->endpoint, peer, &inner));
+    pack_array(&writer, 4);
+    pack_uint(&writer, 1);
+    pack_uint(&writer, UINT64_MAX);
+    pack_uint(&writer, 1);
+    pack_bin(&writer, writer_bytes(&inner));
+    return ask(from, to, HOST_SERVICE_BUS_KEY, writer_bytes(&writer));
+}
+
+static void only_the_leaders_bus_key_is_taken(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, HOST_COUNT);
+    struct node *leader = leader_of(fixture);
+    uint32_t key = key_of(leader);
+    for (uint32_t i = 0; i < HOST_COUNT; i++) {
+        struct node *from = &fixture->nodes[i];
+        struct node *to = &fixture->nodes[(i + 1) % HOST_COUNT];
+        if (from != leader) {
+            CHECK_ERR(plant_key(from, to), ERR_NOT_LEADER);
+        }
+    }
+    CHECK(key_of(leader) == key);
+    check_bus(fixture, 0, HOST_COUNT);
+}
+
+static void a_malformed_bus_key_does_no_harm(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, FOUNDER_COUNT);
+    struct node *leader = leader_of(fixture);
+    struct node *other = &fixture->nodes[leader == &fixture->nodes[0] ? 1 : 0];
+    CHECK_ERR(ask(leader, other, HOST_SERVICE_BUS_KEY, bytes_of_text("?")),
+              ERR_MALFORMED);
+    CHECK_ERR(ask(leader, other, HOST_SERVICE_BUS_KEY, (struct bytes){0}),
+              ERR_MALFORMED);
+    check_bus(fixture, 0, FOUNDER_COUNT);
+}
+
+/* ---- trust ---- */
+
+/* What `troupe key revoke` writes. */
+static struct trust *signed_trust(const struct test_authority *authority,
+                                  uint64_t version,
+                                  uint64_t revoked)
+{
+    struct trust_facts facts = {.version = version,
+                                .authority_count = 1,
+                                .revoked = &revoked,
+                                .revoked_count = 1};
+    memcpy(facts.cluster_id, authority->cluster_id, CLUSTER_ID_BYTES);
+    memcpy(facts.authorities[0], authority->key, sizeof authority->key);
+    const uint8_t *signer = authority->secret;
+    char *text = NULL;
+    CHECK_OK(trust_encode(&text, &facts, &signer, 1));
+    struct trust *trust = NULL;
+    CHECK_OK(trust_decode(&trust, bytes_of_text(text), NULL));
+    free(text);
+    return trust;
+}
+
+/* At one node, as if its keys folder had it. */
+static void revoke_at(struct node *node, const struct node *who)
+{
+    scoped(trust_unref) struct trust *trust = signed_trust(
+        &node->fixture->authority, 2, who->identity->certificate.serial);
+    CHECK_OK(endpoint_trust_set(node->endpoint, trust, NULL));
+}
+
+static uint64_t trust_at(const struct node *node)
+{
+    return trust_version(endpoint_trust(node->endpoint));
+}
+
+static void a_revoked_node_is_cut_by_all_within_seconds(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, HOST_COUNT);
+    uint32_t key = key_of(&fixture->nodes[0]);
+    struct node *revoked = &fixture->nodes[3];
+    revoke_at(&fixture->nodes[1], revoked);
+    run_ms(fixture, 2500);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct node *node = &fixture->nodes[i];
+        CHECK(trust_at(node) == 2);
+        CHECK(node->cut_count == 1);
+        CHECK(!peer_is_up(endpoint_peer_find(node->endpoint, ROLE_NODE, "n3")));
+        /* Who read it in its own folder has it there already. */
+        CHECK(node->kept_version == (i == 1 ? 0 : 2));
+    }
+    CHECK(trust_at(revoked) == 1 && key_of(revoked) == key);
+    CHECK(key_of(&fixture->nodes[0]) != key);
+    check_bus(fixture, 0, 3);
+    /* It hears nothing more, and says nothing that opens, once the key before
+     * is forgotten. */
+    run_ms(fixture, 6000);
+    uint32_t heard = revoked->digest_count;
+    uint32_t others = fixture->nodes[0].digest_count;
+    for (uint32_t i = 0; i < HOST_COUNT; i++) {
+        CHECK_OK(endpoint_publish(fixture->nodes[i].endpoint,
+                                  bytes_of_text("digest")));
+        world_poke(fixture->world, i);
+    }
+    run_ms(fixture, 5000);
+    CHECK(revoked->digest_count == heard);
+    CHECK(fixture->nodes[0].digest_count == others + 2);
+}
+
+static void a_revoked_operator_is_cut_by_all_within_seconds(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *guest = &fixture->nodes[OPERATOR];
+    start(fixture, FOUNDER_COUNT);
+    power_on(fixture, guest);
+    for (uint32_t i = 0; i < FOUNDER_COUNT; i++) {
+        char door[32];
+        (void)snprintf(door, sizeof door, "tcp://n%u:7600", i);
+        struct peer_address address = {.name = fixture->nodes[i].name,
+                                       .door = door};
+        CHECK_OK(endpoint_peer_add(guest->endpoint, &address, NULL));
+    }
+    world_poke(fixture->world, OPERATOR);
+    run_ms(fixture, 1000);
+    for (uint32_t i = 0; i < FOUNDER_COUNT; i++) {
+        CHECK(peer_is_up(endpoint_peer_find(guest->endpoint, ROLE_NODE,
+                                            fixture->nodes[i].name)));
+    }
+    revoke_at(&fixture->nodes[2], guest);
+    run_ms(fixture, 2000);
+    for (uint32_t i = 0; i < FOUNDER_COUNT; i++) {
+        CHECK(fixture->nodes[i].cut_count == 1);
+        CHECK(!peer_is_up(endpoint_peer_find(guest->endpoint, ROLE_NODE,
+                                             fixture->nodes[i].name)));
+    }
+    check_bus(fixture, 0, FOUNDER_COUNT); /* the nodes go on */
+}
+
+/* Nobody leads; a node that has just come hears of it all the same. */
+static void a_revocation_spreads_without_a_leader(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, FOUNDER_COUNT);
+    power_off(fixture, &fixture->nodes[1]);
+    power_off(fixture, &fixture->nodes[2]);
+    run_ms(fixture, 3000);
+    revoke_at(&fixture->nodes[0], &fixture->nodes[2]);
+    power_on(fixture, &fixture->nodes[2]);
+    run_ms(fixture, 3000);
+    CHECK(trust_at(&fixture->nodes[2]) == 1); /* it is not let in any more */
+    CHECK(host_meta_leader(fixture->nodes[0].host) == MEMBER_NONE);
+    power_on(fixture, &fixture->nodes[3]); /* which is no member */
+    run_ms(fixture, 3000);
+    CHECK(trust_at(&fixture->nodes[3]) == 2);
+    CHECK(fixture->nodes[3].kept_version == 2);
+}
+
+/* ---- settings ---- */
+
+static void a_node_whose_settings_differ_is_told_which(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, FOUNDER_COUNT);
+    struct node *node = &fixture->nodes[3];
+    node->settings.cluster.shards = 2 * SHARD_COUNT;
+    node->settings.cluster.timeouts.election_ms = 700;
+    power_on(fixture, node);
+    run_ms(fixture, 5000);
+    struct err_detail why = {{0}};
+    CHECK(!host_is_ready(node->host, &why));
+    CHECK(host_number(node->host) == MEMBER_NONE);
+    assert_non_null(strstr(why.text, "cluster.shards: 8 there, 4 in the "
+                                     "cluster"));
+    assert_non_null(strstr(why.text, "cluster.timeouts.election: 700ms there"));
+    assert_null(strstr(why.text, "cluster.replication"));
+    const char *said = strstr(fixture->log, "cluster.shards: 8 there");
+    assert_non_null(said); /* once, however often it asks */
+    assert_null(strstr(said + 1, "cluster.shards: 8 there"));
+    /* Set right, it is let in. */
+    power_off(fixture, node);
+    node->settings.cluster.shards = SHARD_COUNT;
+    node->settings.cluster.timeouts.election_ms = 0;
+    start(fixture, HOST_COUNT);
+}
+
+/* ---- members, replicas and the map ---- */
+
+struct search {
+    const char *text;
+    uint32_t count;
+};
+
+static void search_line(void *context, const struct meta_line *line)
+{
+    struct search *search = context;
+    search->count += strstr(line->text, search->text) != NULL;
+}
+
+/* How often the journal says so. */
+static uint32_t count_lines(struct fixture *fixture, const char *text)
+{
+    struct search search = {.text = text};
+    meta_journal_each(host_meta(leader_of(fixture)->host), 0, search_line,
+                      &search);
+    return search.count;
+}
+
+static void a_node_that_joins_late_is_not_taken_for_gone(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->down_ms = 8000;
+    start(fixture, FOUNDER_COUNT);
+    run_ms(fixture, 10000); /* the leader has led for longer than that */
+    start(fixture, HOST_COUNT);
+    CHECK(count_lines(fixture, "joins") == 1);
+    CHECK(count_lines(fixture, "away for too long") == 0);
+}
+
+/* One that is gone is not held for back before it is, and is then. */
+static void a_node_that_is_gone_for_long_is_noted_once(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->down_ms = 4000;
+    start(fixture, FOUNDER_COUNT);
+    struct node *gone =
+        &fixture->nodes[leader_of(fixture) == &fixture->nodes[0] ? 1 : 0];
+    power_off(fixture, gone);
+    run_ms(fixture, 20000);
+    CHECK(count_lines(fixture, "away for too long") == 1);
+    CHECK(count_lines(fixture, "back") == 0);
+    start(fixture, FOUNDER_COUNT);
+    CHECK(count_lines(fixture, "away for too long") == 1);
+    CHECK(count_lines(fixture, "back") == 1);
+}
+
+/* It was counted among the voters by what it had said, and went before it had
+ * begun anything. */
+static void a_founder_that_missed_the_founding_gets_its_replicas(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *late = &fixture->nodes[2];
+    for (uint32_t i = 0; i < FOUNDER_COUNT; i++) {
+        fixture->nodes[i].settings.cluster.shards = SHARD_COUNT_MANY;
+        power_on(fixture, &fixture->nodes[i]);
+    }
+    while (!host_group(fixture->nodes[0].host, META_GROUP)) {
+        world_run_until(fixture->world,
+                        world_now_ns(fixture->world) + NS_PER_MS / 10);
+    }
+    CHECK(!host_group(late->host, META_GROUP));
+    power_off(fixture, late);
+    run_ms(fixture, 8000);
+    CHECK(host_view(fixture->nodes[0].host)->is_founded);
+    power_on(fixture, late);
+    run_ms(fixture, 20000);
+    for (uint32_t id = 0; id <= SHARD_COUNT_MANY; id++) {
+        struct group *group = host_group(late->host, id);
+        assert_non_null(group);
+        const struct raft *raft = group_raft(group);
+        CHECK(raft_configuration_has_voter(raft_committed_configuration(raft),
+                                           raft_number(raft)));
+    }
+}
+
+static void replace_disk(struct node *node)
+{
+    struct fixture *fixture = node->fixture;
+    sim_executor_close(&node->writer);
+    sim_disk_close(&node->disk);
+    sim_kv_close(&node->kv);
+    node->disk = sim_disk_open(100 + node->machine);
+    node->kv = sim_kv_open();
+    node->writer = sim_executor_open(
+        &(struct sim_executor_config){.world = fixture->world,
+                                      .machine = node->machine,
+                                      .job_us_min = 50,
+                                      .job_us_max = 500,
+                                      .disk = node->disk});
+    node->is_made = false;
+    node->disk_id += 100;
+}
+
+/* The only voter there is has all that was agreed upon; when that is lost, the
+ * shards of the others are not. */
+static void nobody_founds_beside_a_node_that_holds_data(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *voter = &fixture->nodes[0];
+    fixture->members[1].roles = SETTINGS_SHARD;
+    fixture->members[2].roles = SETTINGS_SHARD;
+    start(fixture, FOUNDER_COUNT);
+    power_off(fixture, voter);
+    replace_disk(voter);
+    power_on(fixture, voter);
+    run_ms(fixture, 10000);
+    CHECK(!host_group(voter->host, META_GROUP));
+}
+
+static void drain(struct fixture *fixture, uint32_t number)
+{
+    struct host *host = leader_of(fixture)->host;
+    struct question question = {.call = {.done = on_done}};
+    struct view_change change = {
+        .kind = VIEW_MEMBER_SET,
+        .member = *members_find(&host_view(host)->members, number)};
+    change.member.state = MEMBER_DRAINING;
+    CHECK_OK(host_change(host, &change, &question.call));
+    world_poke(fixture->world, leader_of(fixture)->machine);
+    run_ms(fixture, 1500);
+    CHECK(question.done_count == 1 && !question.err);
+}
+
+/* With two replicas a shard has no majority once one is gone for good. */
+static void shards_that_nobody_leads_do_not_hold_up_the_others(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->down_ms = 4000;
+    fixture->moves_max = 1;
+    for (uint32_t i = 0; i < HOST_COUNT; i++) {
+        fixture->nodes[i].settings.cluster.replication = 2;
+    }
+    start(fixture, HOST_COUNT);
+    bool is_lost[SHARD_COUNT];
+    const struct view *view = host_view(fixture->nodes[0].host);
+    uint32_t gone = host_number(fixture->nodes[2].host);
+    uint32_t lost_count = 0;
+    for (uint32_t i = 0; i < SHARD_COUNT; i++) {
+        is_lost[i] = shard_place_has(&view->map.places[i], gone);
+        lost_count += is_lost[i];
+    }
+    CHECK(lost_count >= 1 && lost_count < SHARD_COUNT);
+    power_off(fixture, &fixture->nodes[2]);
+    run_ms(fixture, 10000);
+    uint32_t drained = host_number(fixture->nodes[1].host);
+    drain(fixture, drained);
+    run_ms(fixture, 20000);
+    view = host_view(fixture->nodes[0].host);
+    for (uint32_t i = 0; i < SHARD_COUNT; i++) {
+        CHECK(is_lost[i] || !shard_place_has(&view->map.places[i], drained));
+    }
+}
+
+static uint32_t count_in_log(const struct fixture *fixture, const char *text)
+{
+    uint32_t count = 0;
+    for (const char *at = strstr(fixture->log, text); at;
+         at = strstr(at + 1, text)) {
+        count++;
+    }
+    return count;
+}
+
+static void a_change_that_is_refused_is_tried_again_at_leisure(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->down_ms = 4000;
+    start(fixture, FOUNDER_COUNT);
+    struct node *leader = leader_of(fixture);
+    struct node *gone = &fixture->nodes[leader == &fixture->nodes[0] ? 1 : 0];
+    sim_disk_fill(leader->disk, FREE_BYTES_MIN / 2);
+    power_off(fixture, gone);
+    run_ms(fixture, 10000);
+    CHECK(leader_of(fixture) == leader);
+    uint32_t refused = count_in_log(fixture, "controller.refused");
+    CHECK(refused >= 2 && refused <= 8);
+    sim_disk_fill(leader->disk, UINT64_MAX);
+    run_ms(fixture, 5000);
+    CHECK(count_lines(fixture, "away for too long") == 1);
+}
+
+/* ---- */
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    CHECK_OK(identity_library_init());
+    const struct CMUnitTest tests[] = {
+        TEST(the_leader_hands_the_bus_key_to_all),
+        TEST(a_node_that_restarts_gets_the_bus_key_again),
+        TEST(a_new_leader_makes_a_new_bus_key),
+        TEST(another_member_means_another_bus_key),
+        TEST(only_the_leaders_bus_key_is_taken),
+        TEST(a_malformed_bus_key_does_no_harm),
+        TEST(a_revoked_node_is_cut_by_all_within_seconds),
+        TEST(a_revoked_operator_is_cut_by_all_within_seconds),
+        TEST(a_revocation_spreads_without_a_leader),
+        TEST(a_node_whose_settings_differ_is_told_which),
+        TEST(a_node_that_joins_late_is_not_taken_for_gone),
+        TEST(a_node_that_is_gone_for_long_is_noted_once),
+        TEST(a_founder_that_missed_the_founding_gets_its_replicas),
+        TEST(nobody_founds_beside_a_node_that_holds_data),
+        TEST(shards_that_nobody_leads_do_not_hold_up_the_others),
+        TEST(a_change_that_is_refused_is_tried_again_at_leisure),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

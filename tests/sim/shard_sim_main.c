@@ -1,0 +1,111 @@
+/*
+ * Runs the simulator of shards: see seeds.h.
+ *
+ *     shard_sim --scale NODES SHARDS [--json]    what a large cluster costs
+ *     shard_sim_faults --faults [COUNT] [NAME]   see fault_search.h
+ */
+
+#include "config/identity.h"
+#include "tests/sim/seeds.h"
+#include "tests/sim/shard_sim.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef TROUPE_FAULTS
+#include "tests/sim/fault_search.h"
+
+#include <assert.h>
+
+static const char *const faults[] = {
+#define FAULT(name) [HOST_FAULT_##name] = #name
+    FAULT(NONE),          FAULT(LOST_RETURNS),   FAULT(LOSS_UNHEARD),
+    FAULT(DROP_MEMBER),   FAULT(KEEP_LEFT),      FAULT(FOUND_AGAIN),
+    FAULT(OLDER_VIEW),    FAULT(HASTY_MOVES),    FAULT(PLACE_OTHER_MAP),
+    FAULT(FORGET_PLACED), FAULT(LEAVE_AT_ONCE),  FAULT(REPEAT_UNSAFE),
+    FAULT(ANSWER_TWICE),  FAULT(FORGET_REQUEST), FAULT(SILENT_MINORITY),
+#undef FAULT
+};
+static_assert(sizeof faults / sizeof faults[0] == (size_t)HOST_FAULT_COUNT,
+              "a fault is not in the table");
+
+/* The first one of the enumeration is none. */
+static const char *fault_name(size_t fault)
+{
+    return faults[fault + 1];
+}
+
+static struct fault_result run_fault(size_t fault, uint64_t seed)
+{
+    struct shard_sim_config config = {.seed = seed};
+    config.fault = fault + 1 < HOST_FAULT_COUNT ? (enum host_fault)(fault + 1)
+                                                : HOST_FAULT_NONE;
+    struct shard_sim_result from = shard_sim_run(&config);
+    struct fault_result result = {.checker = from.checker};
+    memcpy(result.broken, from.broken, sizeof result.broken);
+    return result;
+}
+#endif
+
+static struct seeds_result run(uint64_t seed, bool trace)
+{
+    struct shard_sim_result from =
+        shard_sim_run(&(struct shard_sim_config){.seed = seed, .trace = trace});
+    struct seeds_result result = {
+        .digest = from.digest,
+        .virtual_ns = from.virtual_ns,
+        .operations = from.requests,
+        .faults = from.faults,
+        .counts = {from.answered, from.uncertain, from.refused, from.moves,
+                   from.views, from.joins, from.forgotten, from.restarts,
+                   from.leaves, from.lost, from.snapshots},
+    };
+    memcpy(result.broken, from.broken, sizeof result.broken);
+    return result;
+}
+
+static int run_scale(int argc, char **argv)
+{
+    struct shard_scale scale = {
+        .node_count = (uint32_t)strtoul(argv[2], NULL, 10),
+        .shard_count = (uint32_t)strtoul(argv[3], NULL, 10),
+        .as_json = argc == 5,
+    };
+    if (scale.node_count < 4 || scale.node_count >= 256 ||
+        scale.shard_count < 1 || scale.shard_count > 4096) {
+        (void)fprintf(stderr, "shard_sim: 4 to 255 nodes, 1 to 4096 shards\n");
+        return 2;
+    }
+    return !shard_sim_scale(&scale);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct seeds_simulator simulator = {
+        .name = "shard_sim",
+        .operations = "requests",
+        .counts = {"answered", "uncertain", "refused", "places changed",
+                   "views", "joins", "forgotten", "restarts", "leaves",
+                   "disks damaged", "snapshots"},
+        .run = run,
+    };
+    if (identity_library_init()) {
+        return 1;
+    }
+    if ((argc == 4 || (argc == 5 && strcmp(argv[4], "--json") == 0)) &&
+        strcmp(argv[1], "--scale") == 0) {
+        return run_scale(argc, argv);
+    }
+#ifdef TROUPE_FAULTS
+    static const struct fault_search search = {.fault_count =
+                                                   HOST_FAULT_COUNT - 1,
+                                               .name = fault_name,
+                                               .run = run_fault,
+                                               .seed_count = 300};
+    if (fault_search_is_wanted(argc, argv)) {
+        return fault_search_main(&search, argc, argv);
+    }
+#endif
+    return seeds_main(&simulator, argc, argv);
+}
