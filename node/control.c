@@ -1,0 +1,393 @@
+#include "node/control.h"
+
+#include "base/owner.h"
+#include "base/pack.h"
+#include "base/scope.h"
+#include "base/time_units.h"
+#include "base/utf8.h"
+#include "node/control_core.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ANSWER_BYTES_MIN (16u << 10)
+#define ANSWER_BYTES_MAX CALLS_REPLY_BYTES_MAX
+#define ERROR_BYTES 1024
+#define LEFT_MS_MAX 60000
+#define ANSWER_SHARE 10 /* of the time is for the answer */
+
+static const struct control_args no_args = {0};
+
+/* ---- the verbs ---- */
+
+/* clang-format off */
+static const struct control_verb verbs[] = {
+    {.name = "cluster.status", .place = ANSWERED_BY_META,
+     .answer = control_cluster_status},
+    {.name = "cluster.links", .needs_no_view = true,
+     .answer = control_cluster_links},
+    {.name = "events", .place = ANSWERED_BY_META,
+     .optional = ARG_SINCE | ARG_LIMIT,
+     .answer = control_cluster_events},
+    {.name = "node.info", .needs_no_view = true,
+     .answer = control_cluster_node_info},
+    {.name = "node.ls", .place = ANSWERED_BY_META,
+     .answer = control_member_list},
+    {.name = "node.show", .place = ANSWERED_BY_META, .has_own_view = true,
+     .required = ARG_NAME,
+     .answer = control_member_show},
+    {.name = "node.progress", .place = ANSWERED_BY_META,
+     .required = ARG_NAME,
+     .answer = control_member_progress},
+    {.name = "node.set", .access = MAY_STEER, .place = ANSWERED_BY_META,
+     .required = ARG_NAME | ARG_STATE, .optional = ARG_FORCE,
+     .begin = control_member_set, .answer = control_member_state},
+    {.name = "member.forget", .access = MAY_STEER, .place = ANSWERED_BY_META,
+     .required = ARG_NAME, .optional = ARG_FORCE,
+     .begin = control_member_forget},
+    {.name = "shard.map", .place = ANSWERED_BY_META,
+     .answer = control_shard_map},
+    {.name = "shard.locate",
+     .required = ARG_TYPE | ARG_ID,
+     .answer = control_shard_locate},
+    {.name = "shard.plan",
+     .optional = ARG_ADD | ARG_REMOVE,
+     .answer = control_move_plan},
+    {.name = "shard.move", .access = MAY_STEER, .place = ANSWERED_BY_META,
+     .required = ARG_SHARD | ARG_TO, .optional = ARG_FORCE,
+     .begin = control_move_begin, .answer = control_move_told},
+    {.name = "shard.pause", .access = MAY_STEER, .place = ANSWERED_BY_META,
+     .begin = control_move_pause, .answer = control_move_paused},
+    {.name = "shard.resume", .access = MAY_STEER, .place = ANSWERED_BY_META,
+     .begin = control_move_resume, .answer = control_move_paused},
+    {.name = "shard.rebalance", .access = MAY_STEER, .place = ANSWERED_BY_META,
+     .optional = ARG_DRY_RUN,
+     .begin = control_move_rebalance, .answer = control_move_rebalanced},
+    {.name = "coord.ls", .place = ANSWERED_BY_META,
+     .answer = control_shard_groups},
+    {.name = "coord.transfer", .access = MAY_STEER, .place = ANSWERED_BY_SHARD,
+     .required = ARG_SHARD | ARG_TO,
+     .begin = control_move_transfer, .answer = control_move_transferred},
+    {.name = "counter.add", .access = MAY_USE,
+     .required = ARG_ID | ARG_VALUE, .optional = ARG_KEY,
+     .begin = control_counter_add, .answer = control_counter_value},
+    {.name = "counter.get",
+     .required = ARG_ID,
+     .begin = control_counter_get, .answer = control_counter_value},
+};
+/* clang-format on */
+
+static const struct control_verb *find_verb(const char *name)
+{
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        if (strcmp(verbs[i].name, name) == 0) {
+            return &verbs[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- answers ---- */
+
+/* {"v": 1, "why": text}: what is no text for people is left out. */
+static void refuse(struct asked **asked, enum err err, const char *why)
+{
+    uint8_t buffer[ERROR_BYTES];
+    struct writer writer = writer_of(buffer, sizeof buffer);
+    struct fields fields = fields_begin(&writer);
+    fields_uint(&fields, "v", CONTROL_VERSION);
+    if (why && why[0] != '\0' && utf8_is_printable(why)) {
+        fields_text(&fields, "why", why);
+    } else {
+        fields_text(&fields, "why", err_text(err));
+    }
+    fields_end(&fields);
+    assert(!writer.failed);
+    asked_answer(asked, err, writer_bytes(&writer));
+}
+
+static enum err write_answer(const struct control_request *request,
+                             const struct control_args *args,
+                             struct writer *writer,
+                             struct err_detail *why)
+{
+    const struct control *control = request->control;
+    const struct view *view = host_view(control->config.host);
+    struct fields fields = fields_begin(writer);
+    fields_uint(&fields, "v", CONTROL_VERSION);
+    fields_text(&fields, "node", control->name);
+    if (!request->verb->has_own_view) {
+        fields_uint(&fields, "view", view ? view->version : 0);
+    }
+    enum err err = request->verb->answer
+                       ? request->verb->answer(request, args, &fields, why)
+                       : ERR_NONE;
+    fields_end(&fields);
+    return err;
+}
+
+/* How long an answer is shows when it is written. */
+static void answer(struct control_request *request,
+                   const struct control_args *args)
+{
+    enum err err = ERR_TOO_LARGE;
+    struct err_detail why = {{0}};
+    for (size_t bytes = ANSWER_BYTES_MIN; bytes <= ANSWER_BYTES_MAX;
+         bytes *= 4) {
+        uint8_t *buffer = malloc(bytes);
+        if (!buffer) {
+            err = ERR_MEMORY;
+            break;
+        }
+        struct writer writer = writer_of(buffer, bytes);
+        err = write_answer(request, args, &writer, &why);
+        bool fits = !err && !writer.failed;
+        if (fits) {
+            asked_answer(&request->asked, ERR_NONE, writer_bytes(&writer));
+        }
+        free(buffer);
+        if (err || fits) {
+            break;
+        }
+        err = ERR_TOO_LARGE;
+    }
+    if (err) {
+        refuse(&request->asked, err, why.text);
+    }
+}
+
+/* ---- requests ---- */
+
+static struct control_request *open_request(struct control *control,
+                                            struct asked *asked)
+{
+    struct control_request *request = calloc(1, sizeof *request);
+    if (request) {
+        request->control = control;
+        request->asked = asked;
+    }
+    return request;
+}
+
+static void link_request(struct control_request *request)
+{
+    struct control *control = request->control;
+    request->next = control->waiting;
+    if (request->next) {
+        request->next->previous = request;
+    }
+    control->waiting = request;
+}
+
+static void unlink_request(struct control_request *request)
+{
+    if (request->next) {
+        request->next->previous = request->previous;
+    }
+    if (request->previous) {
+        request->previous->next = request->next;
+    } else {
+        request->control->waiting = request->next;
+    }
+}
+
+void control_end(struct control_request *request, enum err err, const char *why)
+{
+    assert(request->is_waiting);
+    unlink_request(request);
+    if (err) {
+        refuse(&request->asked, err, why);
+    } else {
+        answer(request, &no_args);
+    }
+    free(request);
+}
+
+void control_relay(struct control_request *request,
+                   enum err err,
+                   struct bytes answer)
+{
+    assert(request->is_waiting);
+    unlink_request(request);
+    asked_answer(&request->asked, err, answer);
+    free(request);
+}
+
+uint32_t control_left_ms(const struct control_request *request)
+{
+    uint64_t now_ns = clock_now_ns(request->control->config.clock);
+    uint64_t until_ns = asked_until_ns(request->asked);
+    uint64_t left_ms = until_ns > now_ns ? (until_ns - now_ns) / NS_PER_MS : 0;
+    left_ms = left_ms < LEFT_MS_MAX ? left_ms : LEFT_MS_MAX;
+    left_ms -= left_ms / ANSWER_SHARE;
+    return left_ms > 0 ? (uint32_t)left_ms : 1;
+}
+
+/* ---- questions ---- */
+
+/* A node that asks for somebody has looked whether he may. */
+static enum err check_access(struct control_request *request,
+                             const struct control_question *question,
+                             struct err_detail *why)
+{
+    const struct certificate *from = asked_certificate(request->asked);
+    enum role role = from ? from->role : ROLE_NODE;
+    const char *name = from ? from->name : request->control->name;
+    enum control_access access = request->verb->access;
+    request->is_passed_on = role == ROLE_NODE && question->who[0] != '\0';
+    if (request->is_passed_on) {
+        (void)snprintf(request->who, sizeof request->who, "%s", question->who);
+        return ERR_NONE;
+    }
+    (void)snprintf(request->who, sizeof request->who, "%s/%s", role_text(role),
+                   name);
+    bool may = role == ROLE_NODE || role == ROLE_OPERATOR ||
+               access == MAY_LOOK || (access == MAY_USE && role == ROLE_CLIENT);
+    if (!may) {
+        err_explain(why, "%s needs the role operator%s; %s has the role %s",
+                    request->verb->name, access == MAY_USE ? " or client" : "",
+                    name, role_text(role));
+        return ERR_DENIED;
+    }
+    return ERR_NONE;
+}
+
+static enum err check_view(const struct control *control,
+                           struct err_detail *why)
+{
+    struct err_detail waits = {{0}};
+    if (host_view(control->config.host)) {
+        return ERR_NONE;
+    }
+    (void)host_is_ready(control->config.host, &waits);
+    err_explain(why, "%s knows of no cluster yet: %s", control->name,
+                waits.text);
+    return ERR_NO_QUORUM;
+}
+
+/* Whom to ask; MEMBER_NONE: nobody is known. */
+static uint32_t leader_for(const struct control_request *request,
+                           const struct control_args *args)
+{
+    const struct host *host = request->control->config.host;
+    return request->verb->place == ANSWERED_BY_META
+               ? host_meta_leader(host)
+               : host_leader(host, (uint32_t)args->shard);
+}
+
+static bool is_ours(const struct control_request *request,
+                    const struct control_args *args)
+{
+    const struct control *control = request->control;
+    if (request->verb->place == ANSWERED_BY_META) {
+        return args->is_stale || control_leads(control);
+    }
+    return request->verb->place == ANSWERED_HERE ||
+           host_leader(control->config.host, (uint32_t)args->shard) ==
+               host_number(control->config.host);
+}
+
+/* Here, or where it can be. */
+static enum err run(struct control_request *request,
+                    const struct control_question *question,
+                    const struct control_args *args,
+                    struct err_detail *why)
+{
+    request->shard = (uint32_t)args->shard;
+    if (is_ours(request, args)) {
+        return request->verb->begin ? request->verb->begin(request, args, why)
+                                    : ERR_NONE;
+    }
+    uint32_t leader = leader_for(request, args);
+    if (request->is_passed_on) {
+        err_explain(why, "%s does not lead", request->control->name);
+        return ERR_NOT_LEADER;
+    }
+    return control_pass_on(request, question, leader, why);
+}
+
+static enum err handle(struct control_request *request,
+                       const struct control_question *question,
+                       struct control_args *args,
+                       struct err_detail *why)
+{
+    const struct control *control = request->control;
+    const struct control_verb *verb = find_verb(question->verb);
+    if (!verb) {
+        err_explain(why, "%s: %s knows no such verb; it runs release %s",
+                    question->verb, control->name, TROUPE_VERSION);
+        return ERR_NOT_FOUND;
+    }
+    request->verb = verb;
+    enum err err = check_access(request, question, why);
+    if (!err) {
+        err = control_args_decode(
+            args, question->args, verb->required,
+            verb->optional | (verb->access == MAY_LOOK ? ARG_STALE : 0), why);
+    }
+    if (!err && !verb->needs_no_view) {
+        err = check_view(control, why);
+    }
+    if (!err && (verb->required & ARG_SHARD)) {
+        err = control_check_shard(control, args->shard, why);
+    }
+    return err ? err : run(request, question, args, why);
+}
+
+static void on_question(void *context, struct asked *asked, struct bytes bytes)
+{
+    struct control *control = context;
+    struct control_question question;
+    struct control_args args = {0};
+    struct err_detail why = {{0}};
+    struct control_request *request = NULL;
+    enum err err = control_question_decode(&question, bytes, &why);
+    if (!err) {
+        request = open_request(control, asked);
+        err = request ? handle(request, &question, &args, &why) : ERR_MEMORY;
+    }
+    if (!err && request->is_waiting) {
+        link_request(request);
+        return;
+    }
+    if (err) {
+        refuse(&asked, err, why.text);
+    } else {
+        answer(request, &args);
+    }
+    free(request);
+}
+
+/* ---- life ---- */
+
+enum err control_open(struct control **out, const struct control_config *config)
+{
+    struct control *control = calloc(1, sizeof *control);
+    if (!control) {
+        return ERR_MEMORY;
+    }
+    control->config = *config;
+    control->name = settings_self(config->settings)->name;
+    control->opened_ns = clock_now_ns(config->clock);
+    calls_serve(config->calls, HOST_SERVICE_ADMIN, on_question, control, true);
+    *out = control;
+    return ERR_NONE;
+}
+
+void control_close(struct control **control)
+{
+    if (!*control) {
+        return;
+    }
+    const struct control_config *config = &(*control)->config;
+    calls_serve(config->calls, HOST_SERVICE_ADMIN, NULL, NULL, false);
+    while ((*control)->waiting) {
+        struct control_request *request = (*control)->waiting;
+        calls_cancel(config->calls, &request->call);
+        router_cancel(config->router, &request->router_request);
+        control_end(request, ERR_CLOSED, "this node ends");
+    }
+    free(*control);
+    *control = NULL;
+}

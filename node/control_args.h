@@ -1,0 +1,78 @@
+/*
+ * The arguments of a question to node/control.h: one table of all that there
+ * are (docs/control.md).
+ *
+ * Plain data; pure.
+ */
+
+#ifndef NODE_CONTROL_ARGS_H
+#define NODE_CONTROL_ARGS_H
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "cluster/members.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CONTROL_TEXT_BYTES_MAX 256 /* of `type`, `id` and `key` */
+
+/* Bits. */
+enum control_arg {
+    ARG_NAME = 1 << 0,
+    ARG_TO = 1 << 1,
+    ARG_STATE = 1 << 2,
+    ARG_SHARD = 1 << 3,
+    ARG_TYPE = 1 << 4,
+    ARG_ID = 1 << 5,
+    ARG_ADD = 1 << 6,
+    ARG_REMOVE = 1 << 7,
+    ARG_SINCE = 1 << 8,
+    ARG_LIMIT = 1 << 9,
+    ARG_VALUE = 1 << 10,
+    ARG_KEY = 1 << 11,
+    ARG_STALE = 1 << 12,
+    ARG_FORCE = 1 << 13,
+    ARG_DRY_RUN = 1 << 14,
+};
+
+struct control_args {
+    uint32_t given; /* of enum control_arg; the others are zero */
+    char name[CERTIFICATE_NAME_BYTES];
+    char to[CERTIFICATE_NAME_BYTES];
+    enum member_state state; /* not MEMBER_DOWN */
+    uint64_t shard;
+    struct bytes type; /* texts: borrowed */
+    struct bytes id;
+    struct bytes add;    /* a list of names as it was read: borrowed; see */
+    struct bytes remove; /* control_args_names() */
+    uint64_t since;
+    uint64_t limit;
+    int64_t value;
+    uint64_t key; /* not 0 */
+    bool is_stale;
+    bool is_forced;
+    bool is_dry_run;
+};
+
+/*
+ * Read a map of arguments; no bytes are none. Those of `required` must be
+ * there, those of `optional` may.
+ *
+ * ERR_INVALID   `why` says which is missing, too much or wrong
+ * ERR_MALFORMED
+ */
+FALLIBLE control_args_decode(struct control_args *out,
+                             struct bytes bytes,
+                             uint32_t required,
+                             uint32_t optional,
+                             struct err_detail *why);
+
+/* To read a list of names; there are `*count`. */
+struct reader control_args_names(struct bytes list, uint32_t *count);
+
+/* The next one, valid as certificate_name_is_valid() says. */
+void control_args_next_name(struct reader *reader,
+                            char to[static CERTIFICATE_NAME_BYTES]);
+
+#endif

@@ -1,0 +1,353 @@
+/*
+ * Nodes: what is known of each, and what an operator makes of them.
+ */
+
+#include "node/control_core.h"
+
+#include "base/pack.h"
+
+static const struct {
+    uint32_t role;
+    const char *name;
+} roles[] = {
+    {SETTINGS_VOTER, "voter"},
+    {SETTINGS_SHARD, "shard"},
+    {SETTINGS_WORKER, "worker"},
+    {SETTINGS_GATEWAY, "gateway"},
+};
+
+/* ---- looking ---- */
+
+static void write_roles(const struct member *member, struct fields *fields)
+{
+    struct fields list = fields_list(fields, "roles");
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+        if (member->roles & roles[i].role) {
+            pack_text(fields_item(&list), roles[i].name);
+        }
+    }
+    fields_end(&list);
+}
+
+static void write_report(const struct control *control,
+                         const struct member *member,
+                         struct fields *fields)
+{
+    const struct host_node_report *report =
+        control_node_report(control, member->number);
+    bool is_self = member->number == host_number(control->config.host);
+    if (report) {
+        fields_uint(fields, "heard_by", report->heard_count);
+        fields_uint(fields, "observers", report->asked_count);
+        fields_uint(fields, "view", report->view_version);
+        fields_text(fields, "release", report->version);
+        return;
+    }
+    fields_nil(fields, "heard_by");
+    fields_nil(fields, "observers");
+    if (is_self) {
+        fields_uint(fields, "view", control_view(control)->version);
+        fields_text(fields, "release", TROUPE_VERSION);
+    } else {
+        fields_nil(fields, "view");
+        fields_nil(fields, "release");
+    }
+}
+
+static void write_member(const struct control *control,
+                         const struct member *member,
+                         const struct control_tally *tally,
+                         struct fields *fields)
+{
+    uint32_t number = member->number;
+    fields_text(fields, "name", member->name);
+    fields_uint(fields, "number", number);
+    fields_text(fields, "state", member_state_name(member->state));
+    fields_bool(fields, "is_up", control_is_up(control, number));
+    write_roles(member, fields);
+    fields_text(fields, "zone", member->zone);
+    fields_uint(fields, "weight", member->weight);
+    fields_uint(fields, "owners", tally->owners[number]);
+    fields_uint(fields, "replicas", tally->replicas[number]);
+    fields_uint(fields, "leads", tally->leads[number]);
+    write_report(control, member, fields);
+    fields_int(fields, "since_ms", member->since_ms);
+    fields_text(fields, "door", member->door);
+}
+
+enum err control_member_list(const struct control_request *request,
+                             const struct control_args *args,
+                             struct fields *fields,
+                             struct err_detail *why)
+{
+    (void)args;
+    (void)why;
+    const struct control *control = request->control;
+    const struct members *members = &control_view(control)->members;
+    struct control_tally tally;
+    control_tally_make(control, &tally);
+    struct fields list = fields_list(fields, "members");
+    for (uint32_t i = 0; i < members->count; i++) {
+        struct fields member = fields_item_map(&list);
+        write_member(control, &members->list[i], &tally, &member);
+        fields_end(&member);
+    }
+    fields_end(&list);
+    return ERR_NONE;
+}
+
+enum err control_member_show(const struct control_request *request,
+                             const struct control_args *args,
+                             struct fields *fields,
+                             struct err_detail *why)
+{
+    const struct control *control = request->control;
+    const struct shard_map *map = &control_view(control)->map;
+    const struct member *member = NULL;
+    struct control_tally tally;
+    enum err err = control_find_member(control, args->name, &member, why);
+    if (err) {
+        return err;
+    }
+    control_tally_make(control, &tally);
+    write_member(control, member, &tally, fields);
+    struct fields list = fields_list(fields, "shards");
+    for (uint32_t i = 0; i < map->shard_count; i++) {
+        const struct shard_place *place = &map->places[i];
+        if (shard_place_has(place, member->number)) {
+            struct fields shard = fields_item_map(&list);
+            fields_uint(&shard, "shard", i);
+            fields_text(&shard, "role",
+                        place->replicas[0] == member->number ? "owner"
+                                                             : "replica");
+            fields_end(&shard);
+        }
+    }
+    fields_end(&list);
+    return ERR_NONE;
+}
+
+/* ---- how far a drain is ---- */
+
+static bool has_replica(const struct host_shard_report *report, uint32_t number)
+{
+    for (uint32_t i = 0; i < report->replica_count; i++) {
+        if (report->replicas[i].node == number) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum err control_member_progress(const struct control_request *request,
+                                 const struct control_args *args,
+                                 struct fields *fields,
+                                 struct err_detail *why)
+{
+    const struct control *control = request->control;
+    const struct shard_map *map = &control_view(control)->map;
+    const struct member *member = NULL;
+    enum err err = control_find_member(control, args->name, &member, why);
+    if (err) {
+        return err;
+    }
+    uint32_t owners = 0;
+    uint32_t replicas = 0;
+    bool is_voter = false;
+    for (uint32_t i = 0; i < map->shard_count; i++) {
+        const struct shard_place *place = &map->places[i];
+        struct control_shard look = control_look(control, i);
+        owners += place->replicas[0] == member->number ||
+                  look.report.leader == member->number;
+        replicas += shard_place_has(place, member->number) ||
+                    has_replica(&look.report, member->number);
+    }
+    uint32_t staying = 0;
+    err = control_staying(control, member->number, &staying);
+    if (err) {
+        return err;
+    }
+    struct control_meta meta = control_meta_of(control);
+    for (uint32_t i = 0; i < meta.voter_count; i++) {
+        is_voter = is_voter || meta.voters[i] == member->number;
+    }
+    fields_text(fields, "state", member_state_name(member->state));
+    fields_uint(fields, "owners_left", owners);
+    fields_uint(fields, "replicas_left", replicas);
+    fields_uint(fields, "staying", staying);
+    fields_bool(fields, "voter", is_voter);
+    return ERR_NONE;
+}
+
+/* ---- steering ---- */
+
+/* Others than `member` that get shards. */
+static uint32_t count_others(const struct members *members,
+                             const struct member *member)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < members->count; i++) {
+        const struct member *other = &members->list[i];
+        count += other->number != member->number &&
+                 other->state == MEMBER_ACTIVE &&
+                 (other->roles & SETTINGS_SHARD);
+    }
+    return count;
+}
+
+static enum err check_state(const struct control *control,
+                            const struct member *member,
+                            const struct control_args *args,
+                            struct err_detail *why)
+{
+    if (member->state == MEMBER_DOWN && args->state != MEMBER_DRAINING) {
+        err_explain(why,
+                    "%s is down and gets no shards; it is active again when "
+                    "it comes back",
+                    member->name);
+        return ERR_REFUSED;
+    }
+    bool gives_up = member->state == MEMBER_ACTIVE &&
+                    args->state != MEMBER_ACTIVE &&
+                    (member->roles & SETTINGS_SHARD);
+    if (gives_up && !args->is_forced &&
+        count_others(&control_view(control)->members, member) == 0) {
+        err_explain(why,
+                    "%s is the last active node: its shards have nowhere to "
+                    "go; --force does it all the same",
+                    member->name);
+        return ERR_REFUSED;
+    }
+    return ERR_NONE;
+}
+
+enum err control_member_set(struct control_request *request,
+                            const struct control_args *args,
+                            struct err_detail *why)
+{
+    const struct control *control = request->control;
+    const struct member *member = NULL;
+    enum err err = control_find_member(control, args->name, &member, why);
+    if (!err) {
+        request->to = member->number;
+    }
+    if (err || member->state == args->state) {
+        return err;
+    }
+    err = check_state(control, member, args, why);
+    if (err) {
+        return err;
+    }
+    struct view_change change = {.kind = VIEW_MEMBER_SET, .member = *member};
+    change.member.state = args->state;
+    view_change_say(&change, "%s is %s%s", member->name,
+                    member_state_name(args->state),
+                    args->is_forced ? " (forced)" : "");
+    return control_change(request, &change, why);
+}
+
+enum err control_member_state(const struct control_request *request,
+                              const struct control_args *args,
+                              struct fields *fields,
+                              struct err_detail *why)
+{
+    (void)args;
+    (void)why;
+    const struct member *member =
+        members_find(&control_view(request->control)->members, request->to);
+    if (member) {
+        fields_text(fields, "state", member_state_name(member->state));
+    } else {
+        fields_nil(fields, "state"); /* forgotten meanwhile */
+    }
+    return ERR_NONE;
+}
+
+/* ---- forgetting ---- */
+
+/* Whom a group still counts on, the map alone does not tell: a replica that is
+ * to leave has not left before its group says so. */
+static enum err check_groups(const struct control *control,
+                             const struct member *member,
+                             struct err_detail *why)
+{
+    const struct host *host = control->config.host;
+    const struct group *meta = host_group(host, META_GROUP);
+    const struct raft_configuration *voters =
+        meta ? raft_newest_configuration(group_raft(meta)) : NULL;
+    for (uint32_t i = 0; voters && i < voters->count; i++) {
+        if (voters->members[i].node == member->number) {
+            err_explain(why,
+                        "%s still votes in the meta group: drain it, or wait",
+                        member->name);
+            return ERR_REFUSED;
+        }
+    }
+    for (uint32_t shard = 0; shard < control_view(control)->map.shard_count;
+         shard++) {
+        const struct host_shard_report *report = host_shard_report(host, shard);
+        bool is_known = report && report->at_ms != 0;
+        bool has_it = false;
+        for (uint32_t i = 0; is_known && i < report->replica_count; i++) {
+            has_it = has_it || report->replicas[i].node == member->number;
+        }
+        if (!is_known || has_it) {
+            err_explain(why,
+                        is_known
+                            ? "%s still belongs to shard %u: wait until it "
+                              "has left"
+                            : "%s may still belong to shard %u, of which "
+                              "nobody has reported lately",
+                        member->name, shard);
+            return ERR_REFUSED;
+        }
+    }
+    return ERR_NONE;
+}
+
+static enum err check_forget(const struct control *control,
+                             const struct member *member,
+                             bool is_forced,
+                             struct err_detail *why)
+{
+    if (control_view(control)->members.count > 1 &&
+        member->number == host_number(control->config.host)) {
+        err_explain(why,
+                    "%s leads the meta group: stop its process, then forget "
+                    "it",
+                    member->name);
+        return ERR_REFUSED;
+    }
+    if (control_is_up(control, member->number) && !is_forced) {
+        err_explain(why,
+                    "%s is up and would join again: stop its process, and "
+                    "give it a few seconds to be missed; --force does it all "
+                    "the same",
+                    member->name);
+        return ERR_REFUSED;
+    }
+    return is_forced ? ERR_NONE : check_groups(control, member, why);
+}
+
+enum err control_member_forget(struct control_request *request,
+                               const struct control_args *args,
+                               struct err_detail *why)
+{
+    const struct control *control = request->control;
+    const struct member *member = NULL;
+    enum err err = control_find_member(control, args->name, &member, why);
+    if (err) {
+        return err;
+    }
+    struct view_change change = {.kind = VIEW_MEMBER_FORGET,
+                                 .number = member->number};
+    view_change_say(&change, "%s is forgotten%s", member->name,
+                    args->is_forced ? " (forced)" : "");
+    /* What stands in the way for longer is said first. */
+    err = view_check(control_view(control), &change, why);
+    if (err) {
+        return ERR_REFUSED;
+    }
+    err = check_forget(control, member, args->is_forced, why);
+    return err ? err : control_change(request, &change, why);
+}

@@ -1,0 +1,1054 @@
+/*
+ * What operators ask, of a node whose host, links, calls and router the test
+ * plays: it defines their functions itself. Three members, alpha to gamma (0 to
+ * 2), and four shards with three replicas.
+ */
+
+#include "node/control.h"
+
+#include "tests/shard/test_view.h"
+
+#include "base/pack.h"
+#include "base/time_units.h"
+#include "node/control_question.h"
+#include "shard/counter_map.h"
+#include "tests/support/fake_clock.h"
+
+#include <assert.h>
+
+#define NODE_COUNT 3
+#define SHARD_COUNT 4
+#define ANSWER_BYTES (64u << 10)
+#define WALL_MS 1000000
+
+static const char *const names[NODE_COUNT] = {"alpha", "beta", "gamma"};
+
+struct peer {
+    bool is_up;
+};
+
+struct raft {
+    bool is_settled;
+    struct raft_configuration members;
+};
+
+struct group {
+    struct raft raft;
+};
+
+struct asked {
+    struct certificate certificate;
+    bool is_own;
+    bool is_answered;
+    enum err err;
+    uint8_t answer[ANSWER_BYTES];
+    size_t answer_length;
+};
+
+/* What this node sees. */
+struct host {
+    struct view *view;
+    struct view *kept; /* while it knows of no cluster */
+    struct meta *meta;
+    struct group meta_group;
+    struct peer peers[NODE_COUNT];
+    uint32_t meta_leader;
+    uint32_t leader; /* of all shards */
+    struct host_shard_report shards[SHARD_COUNT];
+    struct host_node_report nodes[NODE_COUNT];
+
+    /* What was asked of it. */
+    enum err change_err;
+    struct view_change change; /* the last; without what it points to */
+    struct view_move move;
+    struct call *change_call;
+    uint32_t change_count;
+    uint32_t transferred_to;
+};
+
+static struct host host;
+static struct fake_clock fake_clock;
+static struct clock clock_table;
+static struct settings settings;
+static struct settings_member self;
+static struct control *control;
+static calls_handler *handler;
+static void *handler_context;
+static struct call *passed_call; /* to another node */
+static uint8_t passed_bytes[4096];
+static size_t passed_length;
+static struct router_request *routed;
+static struct router_ask routed_ask;
+static uint8_t routed_command[64];
+static struct asked asked;
+
+/* ---- what it is linked with ---- */
+
+const struct view *host_view(const struct host *of)
+{
+    return of->view;
+}
+
+uint32_t host_number(const struct host *of)
+{
+    (void)of;
+    return 0;
+}
+
+struct peer *host_peer(const struct host *of, uint32_t number)
+{
+    return number > 0 && number < NODE_COUNT
+               ? (struct peer *)(uintptr_t)&of->peers[number]
+               : NULL;
+}
+
+struct group *host_group(const struct host *of, uint32_t group)
+{
+    return group == META_GROUP ? (struct group *)(uintptr_t)&of->meta_group
+                               : NULL;
+}
+
+uint32_t host_leader(const struct host *of, uint32_t shard)
+{
+    (void)shard;
+    return of->leader;
+}
+
+uint32_t host_meta_leader(const struct host *of)
+{
+    return of->meta_leader;
+}
+
+bool host_is_ready(const struct host *of, struct err_detail *why)
+{
+    err_explain(why, "asking to join");
+    return of->view != NULL;
+}
+
+enum err host_change(struct host *of,
+                     const struct view_change *change,
+                     struct call *call)
+{
+    of->change = *change;
+    if (change->move_count == 1) {
+        of->move = change->moves[0];
+    }
+    of->change_count++;
+    of->change_call = of->change_err ? NULL : call;
+    return of->change_err;
+}
+
+const struct meta *host_meta(const struct host *of)
+{
+    return of->meta;
+}
+
+enum err host_wanted_map(const struct view *view, struct shard_map *out)
+{
+    return shard_map_copy(out, &view->map);
+}
+
+enum err host_transfer(struct host *of, uint32_t shard, uint32_t to)
+{
+    (void)shard;
+    of->transferred_to = to;
+    return to == 2 ? ERR_NOT_FOUND : ERR_NONE;
+}
+
+const struct host_shard_report *host_shard_report(const struct host *of,
+                                                  uint32_t shard)
+{
+    return &of->shards[shard];
+}
+
+const struct host_node_report *host_node_report(const struct host *of,
+                                                uint32_t number)
+{
+    return &of->nodes[number];
+}
+
+const struct raft *group_raft(const struct group *group)
+{
+    return &group->raft;
+}
+
+uint64_t group_applied_index(const struct group *group)
+{
+    (void)group;
+    return 5;
+}
+
+bool raft_is_settled(const struct raft *raft)
+{
+    return raft->is_settled;
+}
+
+uint64_t raft_term(const struct raft *raft)
+{
+    (void)raft;
+    return 3;
+}
+
+const struct raft_configuration *raft_newest_configuration(
+    const struct raft *raft)
+{
+    return &raft->members;
+}
+
+uint64_t raft_number(const struct raft *raft)
+{
+    (void)raft;
+    return 1;
+}
+
+uint64_t raft_stable_index(const struct raft *raft)
+{
+    (void)raft;
+    return 5;
+}
+
+uint64_t raft_match_index(const struct raft *raft, uint64_t number)
+{
+    (void)raft;
+    (void)number;
+    return 5;
+}
+
+uint64_t raft_last_index(const struct raft *raft)
+{
+    (void)raft;
+    return 5;
+}
+
+size_t raft_log_bytes(const struct raft *raft)
+{
+    (void)raft;
+    return 0;
+}
+
+bool peer_is_up(const struct peer *peer)
+{
+    return peer->is_up;
+}
+
+const char *peer_name(const struct peer *peer)
+{
+    return names[peer - host.peers];
+}
+
+enum role peer_role(const struct peer *peer)
+{
+    (void)peer;
+    return ROLE_NODE;
+}
+
+uint64_t peer_incarnation(const struct peer *peer)
+{
+    (void)peer;
+    return 0x1234;
+}
+
+uint64_t peer_heard_ns(const struct peer *peer)
+{
+    (void)peer;
+    return NS_PER_S;
+}
+
+const struct link_stats *peer_stats(const struct peer *peer)
+{
+    static const struct link_stats stats = {.messages_out = 9};
+    (void)peer;
+    return &stats;
+}
+
+size_t peer_held_bytes(const struct peer *peer)
+{
+    (void)peer;
+    return 0;
+}
+
+void endpoint_peer_each(struct endpoint *endpoint,
+                        void (*visit)(void *context, struct peer *peer),
+                        void *context)
+{
+    (void)endpoint;
+    visit(context, &host.peers[1]);
+    visit(context, &host.peers[2]);
+}
+
+enum err calls_ask(struct calls *calls,
+                   struct peer *peer,
+                   uint8_t service,
+                   struct bytes question,
+                   uint32_t timeout_ms,
+                   struct call *call)
+{
+    (void)calls;
+    assert(service == HOST_SERVICE_ADMIN && timeout_ms > 0);
+    assert(question.length <= sizeof passed_bytes);
+    if (!peer->is_up) {
+        return ERR_UNREACHABLE;
+    }
+    memcpy(passed_bytes, question.data, question.length);
+    passed_length = question.length;
+    passed_call = call;
+    return ERR_NONE;
+}
+
+void calls_cancel(struct calls *calls, struct call *call)
+{
+    (void)calls;
+    (void)call;
+}
+
+void calls_serve(struct calls *calls,
+                 uint8_t service,
+                 calls_handler *handle,
+                 void *context,
+                 bool others_may)
+{
+    (void)calls;
+    assert(service == HOST_SERVICE_ADMIN && others_may == (handle != NULL));
+    handler = handle;
+    handler_context = context;
+}
+
+void asked_answer(struct asked **of, enum err err, struct bytes answer)
+{
+    assert(!(*of)->is_answered && answer.length <= ANSWER_BYTES);
+    (*of)->is_answered = true;
+    (*of)->err = err;
+    memcpy((*of)->answer, answer.data, answer.length);
+    (*of)->answer_length = answer.length;
+    *of = NULL;
+}
+
+const struct certificate *asked_certificate(const struct asked *of)
+{
+    return of->is_own ? NULL : &of->certificate;
+}
+
+uint64_t asked_until_ns(const struct asked *of)
+{
+    (void)of;
+    return 10 * NS_PER_S;
+}
+
+enum err router_ask(struct router *router,
+                    const struct router_ask *ask,
+                    struct router_request *request)
+{
+    (void)router;
+    assert(ask->command.length <= sizeof routed_command);
+    memcpy(routed_command, ask->command.data, ask->command.length);
+    routed_ask = *ask;
+    routed = request;
+    return ERR_NONE;
+}
+
+void router_cancel(struct router *router, struct router_request *request)
+{
+    (void)router;
+    (void)request;
+}
+
+/* ---- the world ---- */
+
+static void make_view(void)
+{
+    struct view_change founding =
+        test_founding(NODE_COUNT, SHARD_COUNT, NODE_COUNT);
+    for (uint32_t i = 0; i < NODE_COUNT; i++) {
+        (void)snprintf(founding.members.list[i].name,
+                       sizeof founding.members.list[i].name, "%s", names[i]);
+    }
+    CHECK_OK(view_open(&host.view));
+    CHECK_OK(view_check(host.view, &founding, NULL));
+    CHECK_OK(view_change(host.view, &founding));
+    CHECK_OK(
+        view_change(host.view, &(struct view_change){.kind = VIEW_FOUNDED}));
+    view_change_clear(&founding);
+}
+
+/* All is well: the meta group and all shards are led by alpha, who is us. */
+static int set_up(void **state)
+{
+    (void)state;
+    host = (struct host){.transferred_to = MEMBER_NONE};
+    make_view();
+    CHECK_OK(meta_open(&host.meta, &(struct meta_events){0}));
+    host.meta_group.raft.is_settled = true;
+    host.meta_group.raft.members.count = NODE_COUNT;
+    for (uint32_t i = 0; i < NODE_COUNT; i++) {
+        host.meta_group.raft.members.members[i] =
+            (struct raft_member){.number = i + 1, .node = i, .is_voter = true};
+        host.peers[i].is_up = true;
+        host.nodes[i] =
+            (struct host_node_report){.at_ms = WALL_MS,
+                                      .view_version = host.view->version,
+                                      .heard_count = 2,
+                                      .asked_count = 2};
+    }
+    for (uint32_t i = 0; i < SHARD_COUNT; i++) {
+        host.shards[i] = (struct host_shard_report){
+            .at_ms = WALL_MS, .term = 2, .replica_count = NODE_COUNT};
+        for (uint32_t j = 0; j < NODE_COUNT; j++) {
+            host.shards[i].replicas[j] =
+                (struct host_replica){.node = j, .is_voter = true};
+        }
+    }
+    fake_clock =
+        (struct fake_clock){.now_ns = 2 * NS_PER_S, .wall_ms = WALL_MS};
+    clock_table = fake_clock_table(&fake_clock);
+    self = (struct settings_member){.name = "alpha"};
+    settings =
+        (struct settings){.node = {.name = "alpha"},
+                          .cluster = {.members = &self, .member_count = 1}};
+    CHECK_OK(control_open(&control,
+                          &(struct control_config){.host = &host,
+                                                   .settings = &settings,
+                                                   .clock = &clock_table}));
+    passed_call = NULL;
+    routed = NULL;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    control_close(&control);
+    CHECK(handler == NULL);
+    meta_close(&host.meta);
+    view_close(&host.view);
+    return 0;
+}
+
+/* Alpha does not lead the meta group; `leader` does. */
+static void follow(uint32_t leader)
+{
+    host.meta_group.raft.is_settled = false;
+    host.meta_leader = leader;
+}
+
+/* ---- asking ---- */
+
+/* An argument: a text, or else a number, or a flag. */
+struct arg {
+    const char *key;
+    const char *text;
+    int64_t number;
+    bool is_flag;
+};
+
+#define ARGS(...)        \
+    (const struct arg[]) \
+    {                    \
+        __VA_ARGS__,     \
+        {                \
+            .key = NULL  \
+        }                \
+    }
+
+static struct bytes encode_args(const struct arg *args)
+{
+    static uint8_t buffer[1024];
+    struct writer writer = writer_of(buffer, sizeof buffer);
+    uint32_t count = 0;
+    while (args && args[count].key) {
+        count++;
+    }
+    pack_map(&writer, count);
+    for (uint32_t i = 0; i < count; i++) {
+        pack_text(&writer, args[i].key);
+        if (args[i].is_flag) {
+            pack_bool(&writer, true);
+        } else if (args[i].text) {
+            pack_text(&writer, args[i].text);
+        } else {
+            pack_int(&writer, args[i].number);
+        }
+    }
+    CHECK(!writer.failed);
+    return writer_bytes(&writer);
+}
+
+static void ask_for(enum role role,
+                    const char *verb,
+                    const struct arg *args,
+                    const char *who)
+{
+    uint8_t buffer[4096];
+    struct control_question question = {.args = encode_args(args)};
+    struct writer writer = writer_of(buffer, sizeof buffer);
+    (void)snprintf(question.verb, sizeof question.verb, "%s", verb);
+    (void)snprintf(question.who, sizeof question.who, "%s", who);
+    control_question_encode(&question, &writer);
+    asked = (struct asked){.certificate = {.role = role, .name = "ann"}};
+    handler(handler_context, &asked, writer_bytes(&writer));
+}
+
+static void ask(const char *verb, const struct arg *args)
+{
+    ask_for(ROLE_OPERATOR, verb, args, "");
+}
+
+/* The value of a key in the map that is read; fails the test without it. */
+static struct reader find(struct reader map, const char *key)
+{
+    uint32_t count = pack_read_map(&map);
+    for (uint32_t i = 0; i < count; i++) {
+        struct bytes found = pack_read_str(&map);
+        if (bytes_are_equal(found, bytes_of_text(key))) {
+            return map;
+        }
+        pack_skip(&map);
+    }
+    print_error("no %s\n", key);
+    CHECK(false);
+    return map;
+}
+
+static struct reader answer_of(const char *key)
+{
+    struct reader whole =
+        reader_of(bytes_of(asked.answer, asked.answer_length));
+    struct reader all = whole;
+    CHECK(asked.is_answered);
+    pack_skip(&all);
+    CHECK(!all.failed && reader_left(&all) == 0);
+    return find(whole, key);
+}
+
+static uint64_t number_in(struct reader reader)
+{
+    uint64_t number = pack_read_uint(&reader);
+    CHECK(!reader.failed);
+    return number;
+}
+
+static const char *text_in(struct reader reader)
+{
+    static char text[512];
+    pack_read_text(&reader, text, sizeof text);
+    CHECK(!reader.failed);
+    return text;
+}
+
+static void check_refused(enum err err, const char *why)
+{
+    CHECK(asked.is_answered);
+    CHECK_ERR(asked.err, err);
+    assert_string_equal(text_in(answer_of("why")), why);
+}
+
+static void check_answered(void)
+{
+    CHECK(asked.is_answered);
+    CHECK_OK(asked.err);
+    CHECK(number_in(answer_of("v")) == 1);
+    assert_string_equal(text_in(answer_of("node")), "alpha");
+}
+
+static void end_change(enum err err, const char *text)
+{
+    struct call *call = host.change_call;
+    CHECK(call && !asked.is_answered);
+    call->done(call, err, bytes_of_text(text));
+}
+
+/* ---- questions ---- */
+
+static void every_verb_that_looks_answers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *verb;
+        const struct arg args[3];
+        const char *key;
+    } cases[] = {
+        {"cluster.status", {{0}}, "problems"},
+        {"cluster.links", {{0}}, "links"},
+        {"events", {{0}}, "lines"},
+        {"node.info", {{0}}, "disk_id"},
+        {"node.ls", {{0}}, "members"},
+        {"node.show", {{.key = "name", .text = "beta"}}, "shards"},
+        {"node.progress", {{.key = "name", .text = "beta"}}, "owners_left"},
+        {"shard.map", {{0}}, "moving"},
+        {"shard.locate",
+         {{.key = "type", .text = "a"}, {.key = "id", .text = "b"}},
+         "replicas"},
+        {"shard.plan", {{0}}, "balance_after"},
+        {"coord.ls", {{0}}, "groups"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ask_for(ROLE_OBSERVER, cases[i].verb, cases[i].args, "");
+        check_answered();
+        (void)answer_of(cases[i].key);
+    }
+}
+
+static void says_that_all_is_well(void **state)
+{
+    (void)state;
+    ask("cluster.status", NULL);
+    check_answered();
+    CHECK(number_in(find(answer_of("shards"), "whole")) == SHARD_COUNT);
+    CHECK(number_in(find(answer_of("shards"), "unled")) == 0);
+    CHECK(number_in(find(answer_of("members"), "heard")) == NODE_COUNT);
+    struct reader problems = answer_of("problems");
+    CHECK(pack_read_array(&problems) == 0);
+}
+
+static void names_what_is_wrong(void **state)
+{
+    (void)state;
+    host.nodes[2].at_ms = WALL_MS - 10000;
+    host.peers[2].is_up = false;
+    host.shards[3].at_ms = WALL_MS - 10000;
+    ask("cluster.status", NULL);
+    check_answered();
+    CHECK(number_in(find(answer_of("shards"), "whole")) == 0);
+    CHECK(number_in(find(answer_of("shards"), "unled")) == 1);
+    struct reader problems = answer_of("problems");
+    CHECK(pack_read_array(&problems) == 4);
+    assert_string_equal(text_in(problems),
+                        "the meta group misses 1 of 3 voters: gamma");
+    pack_skip(&problems);
+    assert_string_equal(text_in(problems), "gamma is not heard");
+    pack_skip(&problems);
+    assert_string_equal(text_in(problems), "1 shards have no leader: 3");
+    pack_skip(&problems);
+    assert_string_equal(text_in(problems),
+                        "3 shards have replicas that are away or far behind");
+}
+
+static void says_that_a_drain_waits_for_another_node(void **state)
+{
+    (void)state;
+    members_find(&host.view->members, 2)->state = MEMBER_DRAINING;
+    ask("node.progress", ARGS({.key = "name", .text = "gamma"}));
+    check_answered();
+    CHECK(number_in(answer_of("replicas_left")) == SHARD_COUNT);
+    CHECK(number_in(answer_of("staying")) == SHARD_COUNT);
+    ask("cluster.status", NULL);
+    struct reader problems = answer_of("problems");
+    CHECK(pack_read_array(&problems) == 1);
+    assert_string_equal(text_in(problems),
+                        "gamma is to be drained, and waits for another node: "
+                        "4 shards have nowhere to go");
+}
+
+static void refuses_what_it_does_not_know(void **state)
+{
+    (void)state;
+    ask("shard.fold", NULL);
+    CHECK_ERR(asked.err, ERR_NOT_FOUND);
+    asked = (struct asked){.certificate = {.role = ROLE_OPERATOR}};
+    handler(handler_context, &asked, bytes_of_text("rubbish"));
+    check_refused(ERR_MALFORMED, "not a question: a map with v, verb and args");
+    ask("node.show", ARGS({.key = "name", .text = "delta"}));
+    check_refused(ERR_NOT_FOUND,
+                  "no node is called delta: troupe node ls shows all");
+    ask("shard.move", ARGS({.key = "shard", .number = SHARD_COUNT},
+                           {.key = "to", .text = "beta"}));
+    check_refused(ERR_NOT_FOUND, "there is no shard 4; the last one is 3");
+}
+
+static void says_which_role_is_needed(void **state)
+{
+    (void)state;
+    ask_for(ROLE_OBSERVER, "shard.pause", NULL, "");
+    check_refused(ERR_DENIED,
+                  "shard.pause needs the role operator; ann has the role "
+                  "observer");
+    ask_for(ROLE_CLIENT, "member.forget", ARGS({.key = "name", .text = "beta"}),
+            "");
+    CHECK_ERR(asked.err, ERR_DENIED);
+    ask_for(ROLE_OBSERVER, "counter.add",
+            ARGS({.key = "id", .text = "x"}, {.key = "value", .number = 1}),
+            "");
+    check_refused(ERR_DENIED,
+                  "counter.add needs the role operator or client; ann has the "
+                  "role observer");
+    CHECK(host.change_count == 0 && !routed);
+}
+
+static void believes_nobody_but_nodes_for_whom_they_ask(void **state)
+{
+    (void)state;
+    ask_for(ROLE_CLIENT, "shard.pause", NULL, "operator/eve");
+    CHECK_ERR(asked.err, ERR_DENIED);
+    ask_for(ROLE_OPERATOR, "shard.pause", NULL, "operator/eve");
+    assert_string_equal(host.change.who, "operator/ann");
+    end_change(ERR_NONE, "");
+    ask_for(ROLE_NODE, "shard.pause", NULL, "operator/eve");
+    assert_string_equal(host.change.who, "operator/eve");
+    end_change(ERR_NONE, "");
+}
+
+static void says_that_it_knows_of_no_cluster(void **state)
+{
+    (void)state;
+    host.kept = host.view;
+    host.view = NULL;
+    ask("node.ls", NULL);
+    check_refused(ERR_NO_QUORUM,
+                  "alpha knows of no cluster yet: asking to join");
+    ask("node.info", NULL);
+    check_answered();
+    CHECK(number_in(answer_of("view")) == 0);
+    host.view = host.kept;
+}
+
+/* ---- passing on ---- */
+
+static void passes_on_to_who_leads_and_back(void **state)
+{
+    (void)state;
+    struct control_question question;
+    follow(1);
+    ask("shard.map", NULL);
+    CHECK(!asked.is_answered && passed_call);
+    CHECK_OK(control_question_decode(
+        &question, bytes_of(passed_bytes, passed_length), NULL));
+    assert_string_equal(question.verb, "shard.map");
+    assert_string_equal(question.who, "operator/ann");
+    passed_call->done(passed_call, ERR_REFUSED, bytes_of_text("as it is"));
+    CHECK_ERR(asked.err, ERR_REFUSED);
+    CHECK(bytes_are_equal(bytes_of(asked.answer, asked.answer_length),
+                          bytes_of_text("as it is")));
+}
+
+static void passes_nothing_on_twice(void **state)
+{
+    (void)state;
+    follow(1);
+    ask_for(ROLE_NODE, "shard.map", NULL, "operator/ann");
+    check_refused(ERR_NOT_LEADER, "alpha does not lead");
+    CHECK(!passed_call);
+}
+
+static void answers_from_what_it_knows_when_it_is_asked_to(void **state)
+{
+    (void)state;
+    follow(1);
+    ask("cluster.status", ARGS({.key = "stale", .is_flag = true}));
+    check_answered();
+    CHECK(!passed_call);
+    struct reader problems = answer_of("problems");
+    CHECK(pack_read_array(&problems) == 1);
+    assert_string_equal(text_in(problems),
+                        "seen from alpha alone: it does not lead the meta "
+                        "group");
+}
+
+static void names_who_is_missing_for_a_majority(void **state)
+{
+    (void)state;
+    follow(MEMBER_NONE);
+    host.peers[1].is_up = false;
+    host.peers[2].is_up = false;
+    ask("node.ls", NULL);
+    check_refused(ERR_NO_QUORUM,
+                  "no leader of the meta group can be reached; alpha hears "
+                  "nothing of beta, gamma");
+    follow(1); /* as it was told before */
+    ask("node.ls", NULL);
+    CHECK_ERR(asked.err, ERR_NO_QUORUM);
+}
+
+static void says_when_it_may_have_been_done(void **state)
+{
+    (void)state;
+    follow(1);
+    ask("shard.pause", NULL);
+    passed_call->done(passed_call, ERR_UNCERTAIN, (struct bytes){0});
+    check_refused(ERR_UNCERTAIN,
+                  "beta was asked, and went away: it may have been done or "
+                  "not");
+    ask("node.ls", NULL); /* nothing is done by looking */
+    passed_call->done(passed_call, ERR_UNCERTAIN, (struct bytes){0});
+    CHECK_ERR(asked.err, ERR_NO_QUORUM);
+}
+
+/* ---- steering ---- */
+
+static void sets_a_nodes_state_in_the_operators_name(void **state)
+{
+    (void)state;
+    ask("node.set", ARGS({.key = "name", .text = "beta"},
+                         {.key = "state", .text = "draining"}));
+    CHECK(host.change.kind == VIEW_MEMBER_SET);
+    CHECK(host.change.member.number == 1);
+    CHECK(host.change.member.state == MEMBER_DRAINING);
+    assert_string_equal(host.change.who, "operator/ann");
+    assert_string_equal(host.change.text, "beta is draining");
+    members_find(&host.view->members, 1)->state = MEMBER_DRAINING;
+    end_change(ERR_NONE, "");
+    check_answered();
+    assert_string_equal(text_in(answer_of("state")), "draining");
+}
+
+static void does_nothing_when_it_is_so_already(void **state)
+{
+    (void)state;
+    ask("node.set", ARGS({.key = "name", .text = "beta"},
+                         {.key = "state", .text = "active"}));
+    check_answered();
+    ask("shard.resume", NULL);
+    check_answered();
+    CHECK(host.change_count == 0);
+}
+
+static void drains_the_last_active_node_by_force_only(void **state)
+{
+    (void)state;
+    members_find(&host.view->members, 0)->state = MEMBER_CORDONED;
+    members_find(&host.view->members, 2)->state = MEMBER_DOWN;
+    ask("node.set", ARGS({.key = "name", .text = "beta"},
+                         {.key = "state", .text = "draining"}));
+    check_refused(ERR_REFUSED,
+                  "beta is the last active node: its shards have nowhere to "
+                  "go; --force does it all the same");
+    CHECK(host.change_count == 0);
+    ask("node.set", ARGS({.key = "name", .text = "beta"},
+                         {.key = "state", .text = "draining"},
+                         {.key = "force", .is_flag = true}));
+    assert_string_equal(host.change.text, "beta is draining (forced)");
+    end_change(ERR_NONE, "");
+}
+
+static void tells_why_a_change_was_refused(void **state)
+{
+    (void)state;
+    ask("shard.pause", NULL);
+    end_change(ERR_BUSY, "somebody was faster");
+    check_refused(ERR_BUSY, "somebody was faster");
+    ask("shard.pause", NULL);
+    end_change(ERR_INVALID, "\x1b[2J"); /* no text for people */
+    check_refused(ERR_INVALID, err_text(ERR_INVALID));
+    ask("shard.pause", NULL);
+    end_change(ERR_NOT_LEADER, "");
+    CHECK_ERR(asked.err, ERR_BUSY);
+    host.change_err = ERR_UNREACHABLE;
+    ask("shard.pause", NULL);
+    CHECK_ERR(asked.err, ERR_NO_QUORUM);
+}
+
+/* By the map; the groups follow later. */
+static void take_all_to_gamma(void)
+{
+    for (uint32_t i = 0; i < SHARD_COUNT; i++) {
+        host.view->map.places[i].replica_count = 1;
+        host.view->map.places[i].replicas[0] = 2;
+    }
+}
+
+static void leave_alpha_alone_in_the_groups(void)
+{
+    host.meta_group.raft.members.count = 1;
+    for (uint32_t i = 0; i < SHARD_COUNT; i++) {
+        host.shards[i].replica_count = 1;
+    }
+}
+
+static void forgets_only_who_is_empty_and_away(void **state)
+{
+    (void)state;
+    ask("member.forget", ARGS({.key = "name", .text = "beta"}));
+    check_refused(ERR_REFUSED, "4 shards are placed on beta: drain it first");
+    take_all_to_gamma();
+    ask("member.forget", ARGS({.key = "name", .text = "beta"}));
+    check_refused(ERR_REFUSED,
+                  "beta is up and would join again: stop its process, and "
+                  "give it a few seconds to be missed; --force does it all "
+                  "the same");
+    ask("member.forget", ARGS({.key = "name", .text = "alpha"},
+                              {.key = "force", .is_flag = true}));
+    check_refused(ERR_REFUSED,
+                  "alpha leads the meta group: stop its process, then forget "
+                  "it");
+    CHECK(host.change_count == 0);
+    host.nodes[1].at_ms = WALL_MS - 10000;
+    leave_alpha_alone_in_the_groups();
+    ask("member.forget", ARGS({.key = "name", .text = "beta"}));
+    CHECK(host.change.kind == VIEW_MEMBER_FORGET && host.change.number == 1);
+    end_change(ERR_NONE, "");
+    check_answered();
+}
+
+static void forgets_nobody_on_whom_a_group_counts(void **state)
+{
+    (void)state;
+    take_all_to_gamma();
+    host.nodes[1].at_ms = WALL_MS - 10000;
+    ask("member.forget", ARGS({.key = "name", .text = "beta"}));
+    check_refused(ERR_REFUSED, "beta still votes in the meta group: drain it, "
+                               "or wait");
+    host.meta_group.raft.members.count = 1;
+    ask("member.forget", ARGS({.key = "name", .text = "beta"}));
+    check_refused(ERR_REFUSED,
+                  "beta still belongs to shard 0: wait until it has left");
+    leave_alpha_alone_in_the_groups();
+    host.shards[1].at_ms = 0;
+    ask("member.forget", ARGS({.key = "name", .text = "beta"}));
+    check_refused(ERR_REFUSED, "beta may still belong to shard 1, of which "
+                               "nobody has reported lately");
+    CHECK(host.change_count == 0);
+}
+
+static void moves_a_shard_to_one_of_its_replicas(void **state)
+{
+    (void)state;
+    ask("shard.move",
+        ARGS({.key = "shard", .number = 1}, {.key = "to", .text = "alpha"}));
+    CHECK(host.change.kind == VIEW_PLACE && host.move.shard == 1);
+    CHECK(host.change.map_version == host.view->map.version);
+    CHECK(host.move.place.replica_count == 3);
+    CHECK(host.move.place.replicas[0] == 0); /* was 1, 2, 0 */
+    CHECK(host.move.place.replicas[1] == 2);
+    CHECK(host.move.place.replicas[2] == 1);
+    assert_string_equal(host.change.text, "shard 1 moves from beta to alpha");
+    end_change(ERR_NONE, "");
+    check_answered();
+    assert_string_equal(text_in(answer_of("from")), "beta");
+}
+
+static void moves_a_shard_to_another_node(void **state)
+{
+    (void)state;
+    host.view->map.places[1].replica_count = 2; /* beta, gamma */
+    ask("shard.move",
+        ARGS({.key = "shard", .number = 1}, {.key = "to", .text = "alpha"}));
+    CHECK(host.move.place.replica_count == 2);
+    CHECK(host.move.place.replicas[0] == 0);
+    CHECK(host.move.place.replicas[1] == 2);
+    end_change(ERR_NONE, "");
+}
+
+static void refuses_moves_that_make_no_sense(void **state)
+{
+    (void)state;
+    const struct arg *const to_beta =
+        ARGS({.key = "shard", .number = 0}, {.key = "to", .text = "beta"});
+    ask("shard.move",
+        ARGS({.key = "shard", .number = 1}, {.key = "to", .text = "beta"}));
+    check_refused(ERR_REFUSED, "beta is the owner of shard 1 already");
+    members_find(&host.view->members, 1)->state = MEMBER_DRAINING;
+    ask("shard.move", to_beta);
+    check_refused(ERR_REFUSED,
+                  "beta is draining: it gives all its shards away");
+    members_find(&host.view->members, 1)->state = MEMBER_CORDONED;
+    ask("shard.move", to_beta);
+    CHECK_ERR(asked.err, ERR_REFUSED);
+    members_find(&host.view->members, 1)->state = MEMBER_ACTIVE;
+    host.nodes[1].at_ms = WALL_MS - 10000;
+    ask("shard.move", to_beta);
+    check_refused(ERR_REFUSED,
+                  "beta is not heard; --force does it all the same");
+    CHECK(host.change_count == 0);
+}
+
+static void transfers_where_it_leads_and_notes_it(void **state)
+{
+    (void)state;
+    ask("coord.transfer",
+        ARGS({.key = "shard", .number = 2}, {.key = "to", .text = "gamma"}));
+    check_refused(ERR_NOT_FOUND, "gamma has no voting replica of shard 2");
+    ask("coord.transfer",
+        ARGS({.key = "shard", .number = 2}, {.key = "to", .text = "beta"}));
+    CHECK(host.transferred_to == 1 && host.change.kind == VIEW_NOTE);
+    assert_string_equal(host.change.text,
+                        "shard 2: leadership goes from alpha to beta");
+    end_change(ERR_NO_QUORUM, "");
+    check_answered(); /* it is done all the same */
+    struct reader noted = answer_of("noted");
+    CHECK(!pack_read_bool(&noted) && !noted.failed);
+    host.leader = 1;
+    ask("coord.transfer",
+        ARGS({.key = "shard", .number = 2}, {.key = "to", .text = "alpha"}));
+    CHECK(!asked.is_answered && passed_call);
+    passed_call->done(passed_call, ERR_NONE, bytes_of_text("done"));
+}
+
+/* ---- counters ---- */
+
+static void counts_through_the_router(void **state)
+{
+    (void)state;
+    /* is_done, and 42 in 8 bytes, the least significant first */
+    static const uint8_t reply[COUNTER_REPLY_BYTES] = {1, 42};
+    ask_for(ROLE_CLIENT, "counter.add",
+            ARGS({.key = "id", .text = "hits"}, {.key = "value", .number = 2},
+                 {.key = "key", .number = 7}),
+            "");
+    CHECK(routed && !asked.is_answered);
+    CHECK(routed_ask.may_repeat && !routed_ask.is_read);
+    CHECK(routed_ask.shard < SHARD_COUNT);
+    CHECK(routed_ask.timeout_ms == 7200); /* of 8 s; the rest is for the way */
+    routed->done(routed, ERR_NONE, bytes_of(reply, sizeof reply));
+    check_answered();
+    CHECK(number_in(answer_of("value")) == 42);
+    CHECK(number_in(answer_of("shard")) == routed_ask.shard);
+
+    ask_for(ROLE_OBSERVER, "counter.get", ARGS({.key = "id", .text = "hits"}),
+            "");
+    CHECK(routed_ask.is_read);
+    routed->done(routed, ERR_TIMEOUT, (struct bytes){0});
+    CHECK_ERR(asked.err, ERR_TIMEOUT);
+}
+
+static void repeats_no_addition_without_a_key(void **state)
+{
+    (void)state;
+    ask("counter.add",
+        ARGS({.key = "id", .text = "hits"}, {.key = "value", .number = -2}));
+    CHECK(!routed_ask.may_repeat);
+    routed->done(routed, ERR_UNCERTAIN, (struct bytes){0});
+    CHECK_ERR(asked.err, ERR_UNCERTAIN);
+}
+
+/* ---- the end ---- */
+
+static void tells_who_waits_that_it_ends(void **state)
+{
+    (void)state;
+    ask("shard.pause", NULL);
+    control_close(&control);
+    check_refused(ERR_CLOSED, "this node ends");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(every_verb_that_looks_answers),
+        TEST(says_that_all_is_well),
+        TEST(names_what_is_wrong),
+        TEST(says_that_a_drain_waits_for_another_node),
+        TEST(refuses_what_it_does_not_know),
+        TEST(says_which_role_is_needed),
+        TEST(believes_nobody_but_nodes_for_whom_they_ask),
+        TEST(says_that_it_knows_of_no_cluster),
+        TEST(passes_on_to_who_leads_and_back),
+        TEST(passes_nothing_on_twice),
+        TEST(answers_from_what_it_knows_when_it_is_asked_to),
+        TEST(names_who_is_missing_for_a_majority),
+        TEST(says_when_it_may_have_been_done),
+        TEST(sets_a_nodes_state_in_the_operators_name),
+        TEST(does_nothing_when_it_is_so_already),
+        TEST(drains_the_last_active_node_by_force_only),
+        TEST(tells_why_a_change_was_refused),
+        TEST(forgets_only_who_is_empty_and_away),
+        TEST(forgets_nobody_on_whom_a_group_counts),
+        TEST(moves_a_shard_to_one_of_its_replicas),
+        TEST(moves_a_shard_to_another_node),
+        TEST(refuses_moves_that_make_no_sense),
+        TEST(transfers_where_it_leads_and_notes_it),
+        TEST(counts_through_the_router),
+        TEST(repeats_no_addition_without_a_key),
+        TEST(tells_who_waits_that_it_ends),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
