@@ -1,5 +1,5 @@
 /*
- * `troupe cluster`: founding one.
+ * `troupe cluster`: founding one, and looking at one as a whole.
  */
 
 #ifndef ADMIN_CLUSTER_COMMAND_H

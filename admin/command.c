@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#define ANSWER_BYTES 128
+
 static const char program[] = "troupe";
 
 static const struct command_flag help_flag = {
@@ -53,8 +55,11 @@ static void print_title(const struct command_world *world, const char *title)
 static void print_flag(FILE *out, const struct command_flag *flag)
 {
     char name[64];
-    (void)snprintf(name, sizeof name, "--%s%s%s", flag->name,
-                   flag->value ? " " : "", flag->value ? flag->value : "");
+    (void)snprintf(name, sizeof name, "--%s%s%s%s", flag->name,
+                   flag->may_lack ? "[="
+                   : flag->value  ? " "
+                                  : "",
+                   flag->value ? flag->value : "", flag->may_lack ? "]" : "");
     fprintf(out, "  %-24s %s%s\n", name, flag->text,
             flag->repeats ? " (may be repeated)" : "");
 }
@@ -109,6 +114,11 @@ static void help_noun(const struct command_world *world,
             noun->name);
 }
 
+bool command_noun_is_hidden(const struct command_noun *noun)
+{
+    return noun->name[0] == '_';
+}
+
 static void help_program(const struct command_world *world,
                          const struct command_noun *const *nouns)
 {
@@ -122,8 +132,10 @@ static void help_program(const struct command_world *world,
     }
     print_title(world, "Nouns");
     for (; *nouns; nouns++) {
-        fprintf(out, "  %-12s ", (*nouns)->name);
-        print_first_line(out, (*nouns)->summary);
+        if (!command_noun_is_hidden(*nouns)) {
+            fprintf(out, "  %-12s ", (*nouns)->name);
+            print_first_line(out, (*nouns)->summary);
+        }
     }
     print_title(world, "Flags");
     print_flag(out, &help_flag);
@@ -254,7 +266,7 @@ static enum exit_code take_flag(struct command *command, struct rest *rest)
     if (!flag->value && value) {
         return command_misused(command, "--%s takes no value", flag->name);
     }
-    if (flag->value && !value) {
+    if (flag->value && !value && !flag->may_lack) {
         if (rest->next == rest->end || strncmp(*rest->next, "--", 2) == 0) {
             return command_misused(command, "--%s needs a value: --%s %s",
                                    flag->name, flag->name, flag->value);
@@ -360,7 +372,7 @@ static enum exit_code run_noun(struct command *command, struct rest rest)
     return misused(command->world, where.text, said.text);
 }
 
-/* A verb that was typed where a noun belongs: "troupe check". */
+/* A verb that was typed where a noun belongs: "troupe drain". */
 static const struct command_noun *noun_with(
     const struct command_noun *const *nouns, const char *verb_name)
 {
@@ -381,7 +393,9 @@ static enum exit_code refuse_noun(const struct command_world *world,
 {
     struct nearest nearest = {.name = name};
     for (size_t i = 0; nouns[i]; i++) {
-        nearest_offer(&nearest, nouns[i]->name);
+        if (!command_noun_is_hidden(nouns[i])) {
+            nearest_offer(&nearest, nouns[i]->name);
+        }
     }
     const struct command_noun *noun = noun_with(nouns, name);
     struct said said =
@@ -391,31 +405,56 @@ static enum exit_code refuse_noun(const struct command_world *world,
     return misused(world, program, said.text);
 }
 
+static const struct command_noun *find_noun(
+    const struct command_noun *const *nouns, const char *name)
+{
+    for (; *nouns; nouns++) {
+        if (strcmp((*nouns)->name, name) == 0) {
+            return *nouns;
+        }
+    }
+    return NULL;
+}
+
+/* "troupe help", "troupe help NOUN", "troupe help NOUN VERB". */
+static enum exit_code run_help(struct command *command, struct rest rest)
+{
+    const struct command_world *world = command->world;
+    if (rest.next == rest.end) {
+        help_program(world, command->nouns);
+        return EXIT_CODE_OK;
+    }
+    const char *name = *rest.next++;
+    command->noun = find_noun(command->nouns, name);
+    if (!command->noun) {
+        return refuse_noun(world, command->nouns, name);
+    }
+    char help[] = "--help";
+    bool names_verb = rest.next < rest.end && !command->noun->is_verb;
+    char *arguments[] = {names_verb ? *rest.next : help, help};
+    return run_noun(command, (struct rest){arguments, arguments + 2});
+}
+
 enum exit_code command_run(const struct command_world *world,
                            const struct command_noun *const *nouns,
                            int argument_count,
                            char **arguments)
 {
-    struct command command = {.world = world};
+    struct command command = {.world = world, .nouns = nouns};
     struct rest rest = {arguments + 1, arguments + argument_count};
     if (argument_count < 2) {
         return misused(world, program, "which noun?");
     }
     const char *name = *rest.next++;
     if (is_help(name) || strcmp(name, "help") == 0) {
-        help_program(world, nouns);
-        return EXIT_CODE_OK;
+        return run_help(&command, rest);
     }
     if (strcmp(name, "--version") == 0) {
         name = "version";
     }
-    for (size_t i = 0; nouns[i]; i++) {
-        if (strcmp(nouns[i]->name, name) == 0) {
-            command.noun = nouns[i];
-            return run_noun(&command, rest);
-        }
-    }
-    return refuse_noun(world, nouns, name);
+    command.noun = find_noun(nouns, name);
+    return command.noun ? run_noun(&command, rest)
+                        : refuse_noun(world, nouns, name);
 }
 
 /* ---- for the verbs ---- */
@@ -483,4 +522,48 @@ enum exit_code command_failed(const struct command *command,
     fprintf(command->world->talk, "%s%s:%s %s: %s\n", style.red, where.text,
             style.plain, said.text, err_text(err));
     return exit_code_of(err);
+}
+
+void command_say(const struct command *command, const char *format, ...)
+{
+    struct where where = where_of(command->noun, command->verb);
+    struct style style = style_of(command->world->talk_is_colored);
+    FILE *talk = command->world->talk;
+    va_list arguments;
+    fprintf(talk, "%s%s:%s ", style.red, where.text, style.plain);
+    va_start(arguments, format);
+    (void)vfprintf(talk, format, arguments);
+    va_end(arguments);
+    (void)fputc('\n', talk);
+}
+
+const char *command_variable(const struct command *command, const char *name)
+{
+    const struct command_world *world = command->world;
+    const char *value = world->variable ? world->variable(name) : NULL;
+    return value && *value ? value : NULL;
+}
+
+bool command_confirm(const struct command *command, const char *word)
+{
+    const struct command_world *world = command->world;
+    char answer[ANSWER_BYTES] = {0};
+    if (command_has(command, "yes")) {
+        return true;
+    }
+    (void)fprintf(world->talk, "Type `%s` to go on: ", word);
+    (void)fflush(world->talk);
+    if (fgets(answer, sizeof answer, world->in)) {
+        answer[strcspn(answer, "\r\n")] = '\0';
+    } else {
+        (void)fprintf(world->talk, "\n");
+    }
+    if (strcmp(answer, word) == 0) {
+        return true;
+    }
+    (void)fprintf(world->talk,
+                  "Nothing was done: `%s` was not typed. In a script give "
+                  "--yes.\n",
+                  word);
+    return false;
 }

@@ -19,11 +19,16 @@
 
 #define COMMAND_FLAG_USE_COUNT_MAX 64 /* flags on one command line */
 
+struct interrupt;
+
 /* The outside of a command: the real one comes from main.c. */
 struct command_world {
     const struct files *files;
     const struct clock *clock;
     const struct entropy *entropy;
+    const struct interrupt *interrupt;         /* Ctrl-C, and waiting */
+    const char *(*variable)(const char *name); /* of the environment, or NULL;
+                                                  may be NULL: none is set */
     FILE *in;
     FILE *out;           /* data */
     FILE *talk;          /* everything else */
@@ -36,6 +41,7 @@ struct command_flag {
     const char *value; /* its value's name in the help; NULL: a switch */
     const char *text;  /* one line */
     bool repeats;      /* may be given more than once */
+    bool may_lack;     /* its value: --watch, --watch=5 */
 };
 
 struct command;
@@ -54,13 +60,17 @@ struct command_verb {
 };
 
 struct command_noun {
-    const char *name;
+    const char *name;    /* one that begins with `_` is for programs: not in the
+                            help */
     const char *summary; /* two lines; the first also stands in the list */
     /* Ended by {0}. */
     const struct command_verb *verbs;
     /* A noun that is a command by itself ("version"): one verb, no name. */
     bool is_verb;
 };
+
+/* It is for programs. */
+bool command_noun_is_hidden(const struct command_noun *noun);
 
 /* One flag as it was given. */
 struct command_flag_use {
@@ -71,6 +81,7 @@ struct command_flag_use {
 /* One command line, taken apart and checked against its verb. */
 struct command {
     const struct command_world *world;
+    const struct command_noun *const *nouns; /* all that there are */
     const struct command_noun *noun;
     const struct command_verb *verb;
     const char *const *operands;
@@ -92,7 +103,7 @@ enum exit_code command_run(const struct command_world *world,
 /* Whether the switch or flag was given; `name` must be in the verb's table. */
 bool command_has(const struct command *command, const char *name);
 
-/* The flag's value; NULL when it was not given. */
+/* The flag's value; NULL when it, or its value, was not given. */
 const char *command_value(const struct command *command, const char *name);
 
 /* The value number `index` of a flag that repeats; NULL after the last. */
@@ -116,5 +127,18 @@ __attribute__((format(printf, 2, 3))) enum exit_code command_misused(
  */
 __attribute__((format(printf, 3, 4))) enum exit_code command_failed(
     const struct command *command, enum err err, const char *format, ...);
+
+/* Say what went wrong, in printf's form, after the command's name. */
+__attribute__((format(printf, 2, 3))) void command_say(
+    const struct command *command, const char *format, ...);
+
+/* A variable of the environment; NULL: not set, or empty. */
+const char *command_variable(const struct command *command, const char *name);
+
+/*
+ * Ask to type `word`; --yes, which must be in the verb's table, answers. False:
+ * it was not typed, and that was said.
+ */
+bool command_confirm(const struct command *command, const char *word);
 
 #endif

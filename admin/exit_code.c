@@ -35,6 +35,7 @@ enum exit_code exit_code_of(enum err err)
     case ERR_CLOSED:
         return EXIT_CODE_UNREACHABLE;
     case ERR_TIMEOUT:
+    case ERR_UNCERTAIN:
     case ERR_BUSY:
     case ERR_FULL:
         return EXIT_CODE_TIMEOUT;
@@ -42,7 +43,10 @@ enum exit_code exit_code_of(enum err err)
         return EXIT_CODE_DENIED;
     case ERR_EXISTS:
     case ERR_EXPOSED:
+    case ERR_REFUSED:
         return EXIT_CODE_REFUSED;
+    case ERR_NO_QUORUM:
+        return EXIT_CODE_NO_QUORUM;
     default:
         return EXIT_CODE_FAILED;
     }

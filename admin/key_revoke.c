@@ -99,7 +99,7 @@ static enum exit_code plan(const struct command *command, bool *go_on)
         *go_on = false;
         return EXIT_CODE_OK;
     }
-    *go_on = key_session_confirm(command, operand);
+    *go_on = command_confirm(command, operand);
     return *go_on ? EXIT_CODE_OK : EXIT_CODE_REFUSED;
 }
 

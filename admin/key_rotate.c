@@ -228,9 +228,9 @@ static enum exit_code plan(const struct command *command,
         (void)fprintf(command->world->talk, "Nothing was done: --dry-run.\n");
         return EXIT_CODE_OK;
     }
-    *go_on = step == STEP_STAGE || /* it does no harm */
-             key_session_confirm(command,
-                                 step == STEP_RETIRE ? "retire" : "activate");
+    *go_on =
+        step == STEP_STAGE || /* it does no harm */
+        command_confirm(command, step == STEP_RETIRE ? "retire" : "activate");
     return *go_on ? EXIT_CODE_OK : EXIT_CODE_REFUSED;
 }
 

@@ -11,8 +11,6 @@
 #include <string.h>
 #include <time.h>
 
-#define ANSWER_BYTES 128
-
 /* Where the folder above `folder` is; "." when that is here. */
 static enum err parent_of(struct path *out, const char *folder)
 {
@@ -134,30 +132,6 @@ bool key_session_duration(int64_t *out,
     }
     *out = (int64_t)(ms / MS_PER_S);
     return true;
-}
-
-bool key_session_confirm(const struct command *command, const char *word)
-{
-    const struct command_world *world = command->world;
-    char answer[ANSWER_BYTES] = {0};
-    if (command_has(command, "yes")) {
-        return true;
-    }
-    (void)fprintf(world->talk, "Type `%s` to go on: ", word);
-    (void)fflush(world->talk);
-    if (fgets(answer, sizeof answer, world->in)) {
-        answer[strcspn(answer, "\r\n")] = '\0';
-    } else {
-        (void)fprintf(world->talk, "\n");
-    }
-    if (strcmp(answer, word) == 0) {
-        return true;
-    }
-    (void)fprintf(world->talk,
-                  "Nothing was done: `%s` was not typed. In a script give "
-                  "--yes.\n",
-                  word);
-    return false;
 }
 
 /* Tell of one folder. False: its trust could not be written. */

@@ -60,12 +60,6 @@ bool key_session_duration(int64_t *out,
                           const char *name);
 
 /*
- * Ask to type `word`; --yes answers. False: it was not typed, and that was
- * said.
- */
-bool key_session_confirm(const struct command *command, const char *word);
-
-/*
  * Put the newest trust into the folders beside the authority's that have an
  * older one, and list them with what they had. False: one could not be
  * written, and that was said.

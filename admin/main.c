@@ -1,9 +1,5 @@
-#include "admin/cluster_command.h"
-#include "admin/command.h"
-#include "admin/config_command.h"
-#include "admin/key_command.h"
-#include "admin/store_command.h"
-#include "admin/version_command.h"
+#include "admin/interrupt.h"
+#include "admin/nouns.h"
 #include "base/posix/posix_clock.h"
 #include "base/posix/posix_entropy.h"
 #include "base/posix/posix_files.h"
@@ -14,9 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct command_noun *const nouns[] = {
-    &cluster_command, &config_command,  &key_command,
-    &store_command,   &version_command, NULL};
+static const char *variable(const char *name)
+{
+    return getenv(name);
+}
 
 /* https://no-color.org: set and not empty. */
 static bool wants_color(FILE *stream)
@@ -34,6 +31,8 @@ int main(int argument_count, char **arguments)
     struct command_world world = {.files = posix_files(),
                                   .clock = posix_clock(),
                                   .entropy = posix_entropy(),
+                                  .interrupt = interrupt_posix(),
+                                  .variable = variable,
                                   .in = stdin,
                                   .out = stdout,
                                   .talk = stderr,
@@ -43,7 +42,7 @@ int main(int argument_count, char **arguments)
         fprintf(stderr, "troupe: the system has no source of randomness\n");
         return EXIT_CODE_FAILED;
     }
-    int code = command_run(&world, nouns, argument_count, arguments);
+    int code = command_run(&world, nouns_all, argument_count, arguments);
     /* What was not written was not done: "troupe ... > /dev/full". */
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fprintf(stderr, "troupe: standard output cannot be written\n");

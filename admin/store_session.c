@@ -1,9 +1,9 @@
 #include "admin/store_session.h"
 
+#include "admin/config_file.h"
 #include "admin/config_text.h"
 #include "base/posix/posix_files.h"
 #include "base/scope.h"
-#include "config/config.h"
 #include "config/lines.h"
 #include "store/posix_disk.h"
 #include "store/rocks_kv.h"
@@ -11,32 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOCAL_FILE "cluster.yaml"
-#define SYSTEM_FILE "/etc/troupe/cluster.yaml"
-
 /* ---- which folder ---- */
 
 static void free_problems(struct problems **problems)
 {
     free(*problems);
     *problems = NULL;
-}
-
-static enum err open_config(struct settings **out,
-                            const char **file,
-                            const struct files *files,
-                            struct problems *problems)
-{
-    if (*file) {
-        return config_open(out, files, *file, problems);
-    }
-    *file = LOCAL_FILE;
-    enum err err = config_open(out, files, *file, problems);
-    if (err == ERR_NOT_FOUND) {
-        *file = SYSTEM_FILE;
-        err = config_open(out, files, *file, problems);
-    }
-    return err;
 }
 
 /* The folder that the configuration gives the node. */
@@ -52,11 +32,11 @@ static enum exit_code find_root(struct store_session *session)
         return command_failed(command, ERR_MEMORY, "the configuration");
     }
     scoped(settings_close) struct settings *settings = NULL;
-    enum err err = open_config(&settings, &file, world->files, problems);
+    enum err err = config_file_open(&settings, &file, world->files, problems);
     if (err == ERR_NOT_FOUND && !given) {
         return command_misused(command, "which folder? Name the node's DIR; "
-                                        "there is no " LOCAL_FILE
-                                        " here and no " SYSTEM_FILE);
+                                        "there is no " CONFIG_FILE_LOCAL
+                                        " here and no " CONFIG_FILE_SYSTEM);
     }
     if (err) {
         config_text_problems(world->talk, problems, world->talk_is_colored);

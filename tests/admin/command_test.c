@@ -203,7 +203,11 @@ static void helps_at_every_level(void **state)
                                         "troupe -h",
                                         "troupe pot --help",
                                         "troupe pot help",
+                                        "troupe help pot",
                                         "troupe pot boil --help",
+                                        "troupe help pot boil",
+                                        "troupe help sing",
+                                        "troupe help sing --",
                                         "troupe pot boil --days 3 -h",
                                         "troupe sing --help"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
@@ -218,6 +222,10 @@ static void helps_at_every_level(void **state)
         CHECK(!strchr(printed.out, '\033'));
         CHECK(!last.world);
     }
+    misuses("troupe help pto", "there is no noun \"pto\"");
+    misuses("troupe help pot bol", "there is no command \"bol\"");
+    assert_int_equal(run("troupe help pot boil", false), EXIT_CODE_OK);
+    CHECK(strstr(printed.out, "troupe pot boil [FLAG...] WATER [SALT]\n"));
     assert_int_equal(run("troupe pot boil --help", false), EXIT_CODE_OK);
     CHECK(strstr(printed.out, "troupe pot boil [FLAG...] WATER [SALT]\n"));
     CHECK(strstr(printed.out, "--role ROLE"));

@@ -1,0 +1,78 @@
+/*
+ * A command's talk with a running cluster: who it is for whom, the link, and
+ * questions to HOST_SERVICE_ADMIN (docs/control.md).
+ *
+ * One thread; one per command.
+ */
+
+#ifndef ADMIN_REMOTE_H
+#define ADMIN_REMOTE_H
+
+#include "admin/command.h"
+#include "base/err.h"
+
+#include <jansson.h>
+
+/* The flags of every verb that talks to a cluster. */
+#define REMOTE_FLAGS                                                         \
+    {.name = "context",                                                      \
+     .value = "CONTEXT",                                                     \
+     .text = "which cluster, and as whom (default: TROUPE_CONTEXT, or what " \
+             "`troupe context use` says)"},                                  \
+        {.name = "config",                                                   \
+         .value = "FILE",                                                    \
+         .text = "a cluster file instead: its nodes, and its keys_dir"},     \
+        {.name = "as",                                                       \
+         .value = "NAME",                                                    \
+         .text = "whose certificate in keys_dir (default: the only "         \
+                 "operator's)"},                                             \
+        {.name = "node",                                                     \
+         .value = "NODE",                                                    \
+         .text = "ask this node and no other"},                              \
+    {                                                                        \
+        .name = "timeout", .value = "TIME",                                  \
+        .text = "how long to wait for a link, and for an answer (10s)"       \
+    }
+
+struct remote;
+
+/*
+ * Link with a node. Nothing is said: `why` says what is wrong.
+ *
+ * EXIT_CODE_USAGE         no cluster, or one that does not exist, is named
+ * EXIT_CODE_UNREACHABLE   no node answers
+ * EXIT_CODE_DENIED        they do not let us in
+ * others                  the configuration, keys, memory
+ */
+enum exit_code remote_connect(struct remote **out,
+                              const struct command *command,
+                              struct err_detail *why);
+
+/* The same, and say what is wrong. */
+enum exit_code remote_open(struct remote **out, const struct command *command);
+void remote_close(struct remote **remote);
+
+struct remote_question {
+    const char *verb;
+    json_t *args; /* borrowed; NULL: none */
+    bool changes; /* something, when it is answered */
+};
+
+/*
+ * Ask. `*answer` is a map, and the caller's; NULL when it fails, and then `why`
+ * says so. What only looks is asked again when the link broke.
+ */
+enum exit_code remote_try(struct remote *remote,
+                          const struct remote_question *question,
+                          json_t **answer,
+                          struct err_detail *why);
+
+/* The same, and say what is wrong. Takes `question->args`. */
+enum exit_code remote_ask(struct remote *remote,
+                          const struct remote_question *question,
+                          json_t **answer);
+
+/* The node that was asked last. */
+const char *remote_node(const struct remote *remote);
+
+#endif

@@ -1,0 +1,1153 @@
+/*
+ * The commands that talk to a cluster, with a client that answers from canned
+ * texts in place of client/client.c. That the link works, remote_test.c shows.
+ */
+
+#include "tests/support/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "admin/explain_text.h"
+#include "admin/interrupt.h"
+#include "admin/nouns.h"
+#include "admin/pack_json.h"
+#include "base/posix/posix_files.h"
+#include "client/client.h"
+#include "shard/host_service.h"
+#include "tests/support/fake_machine.h"
+#include "tests/support/temp_folder.h"
+
+#define WORD_COUNT_MAX 24
+#define ANSWER_COUNT_MAX 8
+#define ANSWER_BYTES_MAX 8192
+
+struct canned {
+    const char *verb;
+    enum err err;
+    const char *json;
+    uint32_t times; /* then the next one of this verb; 0: for ever */
+};
+
+/* ---- the client ---- */
+
+struct client {
+    char name[64];
+};
+
+static struct {
+    enum err open_err;
+    struct canned answers[ANSWER_COUNT_MAX];
+    uint32_t opened_count;
+    uint32_t asked_count;
+    uint32_t node_count; /* that could be linked with */
+    char who[64];
+    char verb[64]; /* of the last question */
+    char args[512];
+} fake;
+
+enum err client_open(struct client **out,
+                     const struct client_config *config,
+                     struct err_detail *why)
+{
+    fake.opened_count++;
+    fake.node_count = config->node_count;
+    (void)snprintf(fake.who, sizeof fake.who, "%s",
+                   config->identity->certificate.name);
+    if (fake.open_err) {
+        err_explain(why, "%s (%s): nobody there", config->nodes[0].name,
+                    config->nodes[0].door);
+        return fake.open_err;
+    }
+    struct client *client = calloc(1, sizeof *client);
+    CHECK(client != NULL);
+    (void)snprintf(client->name, sizeof client->name, "%s",
+                   config->nodes[0].name);
+    *out = client;
+    return ERR_NONE;
+}
+
+void client_close(struct client **client)
+{
+    free(*client);
+    *client = NULL;
+}
+
+const char *client_node_name(const struct client *client)
+{
+    return client->name;
+}
+
+static void note_question(struct bytes question)
+{
+    json_t *map = NULL;
+    CHECK_OK(pack_json_decode(&map, question));
+    CHECK(json_integer_value(json_object_get(map, "v")) == 1);
+    const json_t *args = json_object_get(map, "args");
+    char *text = args ? json_dumps(args, JSON_COMPACT) : strdup("{}");
+    (void)snprintf(fake.args, sizeof fake.args, "%s", text);
+    (void)snprintf(fake.verb, sizeof fake.verb, "%s",
+                   json_string_value(json_object_get(map, "verb")));
+    free(text);
+    json_decref(map);
+    fake.asked_count++;
+}
+
+static struct canned *find_canned(const char *verb)
+{
+    for (size_t i = 0; i < ANSWER_COUNT_MAX; i++) {
+        struct canned *canned = &fake.answers[i];
+        if (canned->verb && strcmp(canned->verb, verb) == 0) {
+            if (canned->times > 0 && --canned->times == 0) {
+                static struct canned last;
+                last = *canned;
+                canned->verb = NULL;
+                return &last;
+            }
+            return canned;
+        }
+    }
+    return NULL;
+}
+
+enum err client_ask(struct client *client,
+                    uint8_t service,
+                    struct bytes question,
+                    uint32_t timeout_ms,
+                    uint8_t **answer,
+                    size_t *answer_length)
+{
+    CHECK(client && service == HOST_SERVICE_ADMIN && timeout_ms > 0);
+    note_question(question);
+    *answer = NULL;
+    *answer_length = 0;
+    const struct canned *canned = find_canned(fake.verb);
+    if (!canned) {
+        return ERR_NOT_FOUND;
+    }
+    if (canned->json) {
+        json_t *map = json_loads(canned->json, 0, NULL);
+        assert_non_null(map);
+        *answer = malloc(ANSWER_BYTES_MAX);
+        struct writer writer = writer_of(*answer, ANSWER_BYTES_MAX);
+        pack_json_encode(&writer, map);
+        CHECK(!writer.failed);
+        *answer_length = writer_bytes(&writer).length;
+        json_decref(map);
+    }
+    return canned->err;
+}
+
+/* ---- somebody at a terminal ---- */
+
+struct fixture {
+    struct temp_folder temp;
+    struct fake_machine machine;
+    uint32_t patience; /* waits until Ctrl-C */
+    uint32_t wait_count;
+    bool is_held;
+    const char *typed; /* NULL: nothing */
+    const char *context;
+    char *out;
+    char *talk;
+};
+
+static struct fixture fixture;
+
+static void hold(void *context)
+{
+    (void)context;
+    fixture.is_held = true;
+}
+
+static void release(void *context)
+{
+    (void)context;
+    fixture.is_held = false;
+}
+
+static bool wait_for(void *context, uint64_t ms)
+{
+    (void)context;
+    CHECK(fixture.is_held);
+    fixture.machine.fake.now_ns += ms * NS_PER_MS;
+    return ++fixture.wait_count < fixture.patience;
+}
+
+static const struct interrupt interrupt = {
+    .hold = hold, .release = release, .wait = wait_for};
+
+static const char *variable(const char *name)
+{
+    if (strcmp(name, "XDG_CONFIG_HOME") == 0) {
+        return fixture.temp.path;
+    }
+    return strcmp(name, "TROUPE_CONTEXT") == 0 ? fixture.context : NULL;
+}
+
+static void forget_output(void)
+{
+    free(fixture.out);
+    free(fixture.talk);
+    fixture.out = NULL;
+    fixture.talk = NULL;
+}
+
+static char *expand(const char *word)
+{
+    char *expanded = NULL;
+    const char *rest = strncmp(word, "DIR", 3) == 0 ? word + 3 : NULL;
+    CHECK(asprintf(&expanded, "%s%s", rest ? fixture.temp.path : "",
+                   rest ? rest : word) >= 0);
+    return expanded;
+}
+
+static int run_words(char **words, int count)
+{
+    size_t out_bytes = 0;
+    size_t talk_bytes = 0;
+    const char *typed = fixture.typed ? fixture.typed : "\n";
+    forget_output();
+    fixture.wait_count = 0;
+    fixture.is_held = false;
+    fake.asked_count = 0;
+    fake.opened_count = 0;
+    struct command_world world = {
+        .files = posix_files(),
+        .clock = &fixture.machine.clock,
+        .entropy = &fixture.machine.entropy,
+        .interrupt = &interrupt,
+        .variable = variable,
+        .in = fmemopen((void *)(uintptr_t)typed, strlen(typed), "r"),
+        .out = open_memstream(&fixture.out, &out_bytes),
+        .talk = open_memstream(&fixture.talk, &talk_bytes)};
+    CHECK(world.in && world.out && world.talk);
+    int code = (int)command_run(&world, nouns_all, count, words);
+    (void)fclose(world.in);
+    (void)fclose(world.out);
+    (void)fclose(world.talk);
+    return code;
+}
+
+/* Run "troupe " and `line`; a word that begins with DIR is in the folder. */
+static int run_plain(const char *line)
+{
+    char *words[WORD_COUNT_MAX] = {strdup("troupe")};
+    char copy[512];
+    int count = 1;
+    (void)snprintf(copy, sizeof copy, "%s", line);
+    for (char *next = copy; next; count++) {
+        char *word = next;
+        CHECK(count < WORD_COUNT_MAX - 1);
+        next = strchr(next, ' ');
+        if (next) {
+            *next++ = '\0';
+        }
+        words[count] = expand(word);
+    }
+    /* The frame moves them about. */
+    char *given[WORD_COUNT_MAX];
+    memcpy(given, words, sizeof given);
+    int code = run_words(words, count);
+    for (int i = 0; i < count; i++) {
+        free(given[i]);
+    }
+    return code;
+}
+
+/* With the cluster's file. */
+static int run(const char *line)
+{
+    char whole[512];
+    const char *dashes = strstr(line, " -- ");
+    int length = dashes ? (int)(dashes - line) : (int)strlen(line);
+    (void)snprintf(whole, sizeof whole, "%.*s --config %s%s", length, line,
+                   "DIR/lab/operator/cluster.yaml", line + length);
+    return run_plain(whole);
+}
+
+static bool says(const char *where, const char *what)
+{
+    return where && strstr(where, what) != NULL;
+}
+
+static void answer(const char *verb, const char *json)
+{
+    for (size_t i = 0; i < ANSWER_COUNT_MAX; i++) {
+        if (!fake.answers[i].verb) {
+            fake.answers[i] = (struct canned){.verb = verb, .json = json};
+            return;
+        }
+    }
+    fail();
+}
+
+static void answer_times(const char *verb,
+                         enum err err,
+                         const char *json,
+                         uint32_t times)
+{
+    answer(verb, json);
+    for (size_t i = 0; i < ANSWER_COUNT_MAX; i++) {
+        struct canned *canned = &fake.answers[i];
+        if (canned->verb == verb && canned->json == json) {
+            canned->err = err;
+            canned->times = times;
+        }
+    }
+}
+
+static int set_up_all(void **state)
+{
+    (void)state;
+    CHECK_OK(identity_library_init());
+    temp_folder_init(&fixture.temp);
+    fake_machine_init(&fixture.machine);
+    CHECK(run_plain("cluster init lab --transport ipc one two three --out "
+                    "DIR/lab") == 0);
+    return 0;
+}
+
+static int tear_down_all(void **state)
+{
+    (void)state;
+    forget_output();
+    fake_machine_clear(&fixture.machine);
+    temp_folder_clear(&fixture.temp);
+    return 0;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&fake, 0, sizeof fake);
+    fixture.patience = 3;
+    fixture.typed = NULL;
+    fixture.context = NULL;
+    return 0;
+}
+
+/* ---- canned answers ---- */
+
+static const char status[] =
+    "{\"v\":1,\"node\":\"one\",\"view\":17,"
+    "\"cluster\":{\"id\":\"00ff\",\"name\":\"lab\"},\"founded\":true,"
+    "\"paused\":false,\"meta\":{\"leader\":\"two\",\"term\":5,"
+    "\"voters\":[\"one\",\"two\",\"three\"],\"missing\":[]},"
+    "\"members\":{\"total\":3,\"heard\":3,\"active\":3,\"cordoned\":0,"
+    "\"draining\":0,\"down\":0},"
+    "\"shards\":{\"total\":2,\"led\":2,\"whole\":2,\"moving\":0,\"unled\":0},"
+    "\"balance\":{\"owners_max\":1,\"owners_mean\":0.67,\"replicas_max\":2,"
+    "\"replicas_mean\":2.0},\"problems\":[]}";
+
+#define NODE(name, state, up, view)                                  \
+    "{\"name\":\"" name "\",\"number\":0,\"state\":\"" state         \
+    "\",\"heard_by\":2,\"observers\":2,\"is_up\":" up                \
+    ",\"roles\":[\"shard\",\"voter\"],\"zone\":\"\",\"weight\":100," \
+    "\"owners\":1,\"replicas\":2,\"leads\":1,\"view\":" view         \
+    ",\"release\":\"0.1.0\",\"since_ms\":1795260000000,\"door\":\"ipc:x\"}"
+
+static const char nodes[] =
+    "{\"v\":1,\"node\":\"one\",\"view\":17,\"members\":[" NODE(
+        "one", "active", "true", "17") "," NODE("two",
+                                                "active",
+                                                "true",
+                                                "17") "]}";
+
+static const char nodes_bad[] =
+    "{\"v\":1,\"node\":\"one\",\"view\":17,\"members\":[" NODE(
+        "one", "active", "true", "16") "," NODE("two",
+                                                "down",
+                                                "false",
+                                                "3") "]}";
+
+static const char node[] =
+    "{\"v\":1,\"node\":\"one\",\"name\":\"two\",\"number\":1,"
+    "\"state\":\"active\",\"heard_by\":2,\"observers\":2,\"is_up\":true,"
+    "\"roles\":[\"shard\"],\"zone\":\"\",\"weight\":100,\"owners\":1,"
+    "\"replicas\":2,\"leads\":1,\"view\":17,\"release\":\"0.1.0\","
+    "\"since_ms\":1795260000000,\"door\":\"ipc:x\","
+    "\"shards\":[{\"shard\":0,\"role\":\"owner\"},"
+    "{\"shard\":1,\"role\":\"replica\"}]}";
+
+static const char map[] =
+    "{\"v\":1,\"node\":\"one\",\"view\":17,\"map\":{\"version\":9},"
+    "\"nodes_with_version\":3,\"balance\":{\"owners_max\":1,"
+    "\"owners_mean\":0.67,\"replicas_max\":2,\"replicas_mean\":2.0},"
+    "\"moving\":0,\"shards\":["
+    "{\"shard\":0,\"owner\":\"one\",\"leader\":\"one\",\"generation\":0,"
+    "\"term\":3,\"state\":\"serving\",\"replicas\":["
+    "{\"node\":\"one\",\"voter\":true,\"lag\":0},"
+    "{\"node\":\"two\",\"voter\":true,\"lag\":12}],"
+    "\"wanted\":[\"one\",\"two\"],\"rate\":1500,\"applied\":77,"
+    "\"log_bytes\":2048},"
+    "{\"shard\":1,\"owner\":\"two\",\"leader\":\"two\",\"generation\":0,"
+    "\"term\":3,\"state\":\"serving\",\"replicas\":["
+    "{\"node\":\"two\",\"voter\":true,\"lag\":0},"
+    "{\"node\":\"one\",\"voter\":true,\"lag\":1}],"
+    "\"wanted\":[\"two\",\"one\"],\"rate\":0,\"applied\":1,"
+    "\"log_bytes\":0}]}";
+
+static const char map_bad[] =
+    "{\"v\":1,\"node\":\"one\",\"view\":17,\"map\":{\"version\":9},"
+    "\"nodes_with_version\":3,\"moving\":1,\"shards\":["
+    "{\"shard\":0,\"owner\":\"one\",\"leader\":null,\"generation\":0,"
+    "\"term\":null,\"state\":\"no_leader\",\"replicas\":[],"
+    "\"wanted\":[\"one\",\"two\"],\"rate\":null,\"applied\":null,"
+    "\"log_bytes\":null},"
+    "{\"shard\":1,\"owner\":\"two\",\"leader\":\"two\",\"generation\":0,"
+    "\"term\":3,\"state\":\"moving\",\"replicas\":["
+    "{\"node\":\"two\",\"voter\":true,\"lag\":0},"
+    "{\"node\":\"one\",\"voter\":false,\"lag\":null}],"
+    "\"wanted\":[\"two\",\"one\"],\"rate\":0,\"applied\":1,"
+    "\"log_bytes\":0}]}";
+
+static const char plan[] =
+    "{\"v\":1,\"node\":\"one\",\"view\":17,\"moves\":[{\"shard\":0,"
+    "\"from\":[\"two\",\"one\"],\"to\":[\"three\",\"one\"],"
+    "\"owner_only\":false}],\"balance_before\":{\"owners_max\":1,"
+    "\"owners_mean\":0.67,\"replicas_max\":2,\"replicas_mean\":1.33},"
+    "\"balance_after\":{\"owners_max\":2,\"owners_mean\":1,"
+    "\"replicas_max\":2,\"replicas_mean\":2},\"paused\":false}";
+
+static const char plan_empty[] =
+    "{\"v\":1,\"node\":\"one\",\"view\":17,\"moves\":[],\"paused\":false}";
+
+static const char done[] = "{\"v\":1,\"node\":\"one\",\"view\":18,"
+                           "\"state\":\"draining\",\"from\":\"one\","
+                           "\"to\":\"two\",\"paused\":true}";
+
+/* ---- looking ---- */
+
+static void shows_the_cluster(void **state)
+{
+    (void)state;
+    answer("cluster.status", status);
+    CHECK(run("cluster status") == 0);
+    CHECK(says(fixture.out, "lab (00ff), view 17"));
+    CHECK(says(fixture.out, "led by two, term 5, voters one two three"));
+    CHECK(says(fixture.out, "3 of 3 heard: 3 active\n"));
+    CHECK(says(fixture.out, "2 of 2 led, 2 whole"));
+    CHECK(says(fixture.out, "none"));
+    assert_string_equal(fake.who, "operator");
+    CHECK(fake.node_count == 3 && fake.asked_count == 1);
+}
+
+static void json_is_the_answer_with_schema_and_version(void **state)
+{
+    (void)state;
+    answer("cluster.status", status);
+    CHECK(run("cluster status --json --stale") == 0);
+    assert_string_equal(fake.args, "{\"stale\":true}");
+    json_t *document = json_loads(fixture.out, 0, NULL);
+    assert_non_null(document);
+    assert_string_equal(json_string_value(json_object_get(document, "schema")),
+                        "troupe.cluster.status");
+    CHECK(json_integer_value(json_object_get(document, "version")) == 1);
+    CHECK(json_integer_value(json_object_get(document, "view")) == 17);
+    CHECK(!json_object_get(document, "v"));
+    json_decref(document);
+}
+
+static void looks_again_until_ctrl_c(void **state)
+{
+    (void)state;
+    answer("node.ls", nodes);
+    CHECK(run("node ls --watch=5") == 0);
+    CHECK(fake.asked_count == 3 && fake.opened_count == 1);
+    CHECK(fixture.wait_count == 3);
+    CHECK(run("node ls --watch=0") == 2);
+    CHECK(run("node ls --watch=x") == 2);
+    CHECK(run("node ls --watch") == 0);
+    CHECK(fake.asked_count == 3);
+}
+
+static void lists_nodes(void **state)
+{
+    (void)state;
+    answer("node.ls", nodes);
+    answer("node.show", node);
+    CHECK(run("node ls") == 0);
+    CHECK(says(fixture.out, "NODE  STATE   UP   OWNS"));
+    CHECK(says(fixture.out, "two   active  yes     1         2      1"));
+    CHECK(says(fixture.out, "10 min ago"));
+    CHECK(run("cluster members") == 0);
+    CHECK(says(fixture.out, "2/2") && says(fixture.out, "shard voter"));
+    CHECK(run("node show two") == 0);
+    assert_string_equal(fake.args, "{\"name\":\"two\"}");
+    CHECK(says(fixture.out, "Owns      0\nReplicas  1\n"));
+}
+
+static void shows_the_map(void **state)
+{
+    (void)state;
+    answer("shard.map", map);
+    CHECK(run("shard map") == 0);
+    CHECK(says(fixture.out, "one two(+12)"));
+    CHECK(says(fixture.out, "1.5k") && says(fixture.out, "2 KiB"));
+    CHECK(says(fixture.out, "2 shards, 0 moving, 0 without a leader; map "
+                            "version 9, on 3 nodes"));
+    CHECK(run("shard show 1") == 0);
+    CHECK(says(fixture.out, "Owner       two") &&
+          !says(fixture.out, "Owner       one"));
+    CHECK(run("shard show 1 --json") == 0);
+    CHECK(says(fixture.out, "\"shard\":1") &&
+          !says(fixture.out, "\"shard\":0"));
+    CHECK(run("shard show 2") == 1);
+    CHECK(says(fixture.talk, "there are 2"));
+    CHECK(run("shard show -- -1") == 2);
+    CHECK(run("shard show x") == 2);
+}
+
+static void draws_the_map(void **state)
+{
+    (void)state;
+    char path[256];
+    uint8_t *text = NULL;
+    size_t length = 0;
+    const struct files *files = posix_files();
+    answer("shard.map", map);
+    CHECK(run("shard map --plot DIR/map.svg") == 0);
+    CHECK_OK(files->read(files->context,
+                         temp_folder_path(&fixture.temp, path, "map.svg"),
+                         FILE_PUBLIC, 1 << 20, &text, &length));
+    CHECK(says((const char *)text, "<svg "));
+    CHECK(says((const char *)text, "shard 1: two, serving"));
+    CHECK(says((const char *)text, "</svg>\n"));
+    free(text);
+    CHECK(run("shard map --plot DIR/none/map.svg") != 0);
+    CHECK(says(fixture.talk, "none/map.svg"));
+}
+
+static void locates_an_actor(void **state)
+{
+    (void)state;
+    answer("shard.locate",
+           "{\"v\":1,\"node\":\"one\",\"shard\":7,\"owner\":\"one\","
+           "\"leader\":\"one\",\"replicas\":[\"one\",\"two\"]}");
+    CHECK(run("shard locate order/a/b") == 0);
+    assert_string_equal(fake.args, "{\"type\":\"order\",\"id\":\"a/b\"}");
+    CHECK(says(fixture.out, "order/a/b is in shard 7, led by one"));
+    CHECK(run("shard locate order") == 2);
+    CHECK(run("shard locate /a") == 2);
+    CHECK(run("shard locate order/") == 2);
+    CHECK(fake.asked_count == 0);
+}
+
+static void follows_the_journal(void **state)
+{
+    (void)state;
+    answer_times("events", ERR_NONE,
+                 "{\"v\":1,\"lines\":[{\"number\":4,\"at_ms\":1795260600250,"
+                 "\"who\":\"operator/ann\",\"text\":\"drain\"}],\"newest\":4}",
+                 1);
+    answer_times("events", ERR_NO_QUORUM, "{\"v\":1,\"why\":\"two is away\"}",
+                 1);
+    answer("events", "{\"v\":1,\"lines\":[],\"newest\":4}");
+    CHECK(run("events --follow") == 0);
+    CHECK(says(fixture.out, "    4  2026-11-21T"));
+    CHECK(says(fixture.out, "operator/ann"));
+    assert_string_equal(fake.args, "{\"since\":4}");
+    CHECK(run("events --since 7 --limit 3") == 0);
+    assert_string_equal(fake.args, "{\"since\":7,\"limit\":3}");
+    CHECK(run("events --since x") == 2);
+    CHECK(run("events --limit 0") == 2);
+}
+
+/* ---- judging ---- */
+
+static void verifies_a_cluster(void **state)
+{
+    (void)state;
+    answer("cluster.status", status);
+    answer("node.ls", nodes);
+    answer("shard.map", map);
+    CHECK(run("cluster verify") == 0);
+    CHECK(says(fixture.out, "All is well"));
+    CHECK(run("cluster verify --json") == 0);
+    CHECK(says(fixture.out, "\"is_well\":true"));
+    CHECK(run("doctor") == 0);
+    CHECK(says(fixture.out, "Nothing is wrong"));
+    CHECK(run("check cluster") == 0);
+    CHECK(says(fixture.out, "TROUPE CLUSTER OK - 3 of 3 members heard, 2 of 2 "
+                            "shards led | members=3"));
+}
+
+static void finds_what_is_wrong(void **state)
+{
+    (void)state;
+    answer("cluster.status", status);
+    answer("node.ls", nodes_bad);
+    answer("shard.map", map_bad);
+    CHECK(run("cluster verify") == 1);
+    CHECK(says(fixture.out, "node one has view 16, the newest is 17"));
+    CHECK(says(fixture.out, "critical: node two is down"));
+    CHECK(says(fixture.out, "critical: 1 shard without a leader: 0"));
+    CHECK(says(fixture.out,
+               "warning: 1 shard with replicas that are not whole: 1"));
+    CHECK(run("cluster verify --json") == 1);
+    CHECK(says(fixture.out, "\"grade\":\"critical\""));
+    CHECK(run("doctor") == 1);
+    CHECK(says(fixture.out, "Next: troupe node show two"));
+    CHECK(run("check cluster") == 2);
+    CHECK(says(fixture.out, "TROUPE CLUSTER CRITICAL - "));
+    CHECK(strchr(fixture.out, '\n') == strrchr(fixture.out, '\n'));
+    CHECK(run("check shard") == 2);
+    CHECK(run("check shard 0") == 2);
+    CHECK(run("check shard 1") == 1);
+    CHECK(says(fixture.out, "TROUPE SHARD WARNING - "));
+    CHECK(run("check shard 2") == 3);
+    CHECK(run("check shard x") == 3);
+}
+
+static void check_has_an_exit_status_of_its_own(void **state)
+{
+    (void)state;
+    answer("node.show", node);
+    CHECK(run("check node two") == 0);
+    CHECK(says(fixture.out, "two is active and leads 1 shards"));
+    memset(&fake, 0, sizeof fake);
+    CHECK(run("check node nobody") == 3);
+    answer_times("cluster.status", ERR_NO_QUORUM, "{\"v\":1,\"why\":\"gone\"}",
+                 0);
+    CHECK(run("check cluster") == 2);
+    CHECK(says(fixture.out, "one: gone (ERR_NO_QUORUM)"));
+    fake.open_err = ERR_UNREACHABLE;
+    CHECK(run("check cluster") == 2);
+    fake.open_err = ERR_REVOKED;
+    CHECK(run("check shard") == 3);
+    CHECK(run_plain("check cluster --context nothing") == 3);
+}
+
+/* ---- changing ---- */
+
+static void drains_when_the_name_is_typed(void **state)
+{
+    (void)state;
+    answer("node.show", node);
+    answer("shard.plan", plan);
+    answer("node.set", done);
+    answer_times("node.progress", ERR_NONE,
+                 "{\"v\":1,\"state\":\"draining\",\"owners_left\":1,"
+                 "\"replicas_left\":4,\"staying\":0,\"voter\":true}",
+                 1);
+    answer_times("node.progress", ERR_UNREACHABLE, NULL, 1);
+    answer_times("node.progress", ERR_NONE,
+                 "{\"v\":1,\"state\":\"draining\",\"owners_left\":0,"
+                 "\"replicas_left\":4,\"staying\":4,\"voter\":true}",
+                 1);
+    answer("node.progress", "{\"v\":1,\"state\":\"draining\",\"owners_left\":0,"
+                            "\"replicas_left\":0,\"voter\":false}");
+    fixture.patience = 10;
+    fixture.typed = "two\n";
+    CHECK(run("node drain two") == 0);
+    CHECK(says(fixture.talk, "owns 1 shards and holds 2 replicas"));
+    CHECK(says(fixture.talk, "two: 1 shards owned, 4 replicas left\n"));
+    CHECK(says(fixture.talk, "two: 4 shards keep a replica here until"));
+    CHECK(says(fixture.talk, "two is empty"));
+    CHECK(fixture.wait_count == 3);
+}
+
+static void drains_nothing_without_the_name(void **state)
+{
+    (void)state;
+    answer("node.show", node);
+    answer("shard.plan", plan);
+    answer("node.set", done);
+    CHECK(run("node drain two") == 7);
+    fixture.typed = "one\n";
+    CHECK(run("node drain two") == 7);
+    CHECK(says(fixture.talk, "Nothing was done"));
+    CHECK(run("node drain two --dry-run") == 0);
+    assert_string_equal(fake.verb, "shard.plan");
+    CHECK(run("node drain two --yes --detach") == 0);
+    assert_string_equal(
+        fake.args, "{\"name\":\"two\",\"state\":\"draining\",\"force\":false}");
+}
+
+static void ctrl_c_ends_the_waiting_alone(void **state)
+{
+    (void)state;
+    answer("node.show", node);
+    answer("shard.plan", plan);
+    answer("node.set", done);
+    answer("node.progress", "{\"v\":1,\"state\":\"draining\",\"owners_left\":1,"
+                            "\"replicas_left\":4,\"voter\":true}");
+    CHECK(run("node drain two --yes") == 8);
+    CHECK(says(fixture.talk, "goes on draining") &&
+          says(fixture.talk, "troupe node uncordon two"));
+    fixture.patience = 100;
+    CHECK(run("node drain two --yes --deadline 5s") == 5);
+    CHECK(fixture.wait_count == 5);
+    CHECK(run("node drain two --yes --deadline soon") == 2);
+}
+
+static void refusals_reach_people(void **state)
+{
+    (void)state;
+    answer("node.show", node);
+    answer_times("node.set", ERR_REFUSED,
+                 "{\"v\":1,\"why\":\"two is the last active node\"}", 0);
+    CHECK(run("node cordon two") == 7);
+    CHECK(says(fixture.talk, "troupe node cordon: one: two is the last active "
+                             "node (ERR_REFUSED)"));
+    CHECK(run("node cordon two --force") == 7);
+    assert_string_equal(
+        fake.args, "{\"name\":\"two\",\"state\":\"cordoned\",\"force\":true}");
+    CHECK(run("node uncordon two") == 7);
+}
+
+static void moves_and_forgets_after_a_clear_yes(void **state)
+{
+    (void)state;
+    answer("shard.map", map);
+    answer("shard.move", done);
+    answer("node.show", node);
+    answer("member.forget", done);
+    CHECK(run("shard move 1") == 2);
+    CHECK(run("shard move x --to one") == 2);
+    CHECK(run("shard move 9 --to one --yes") == 7);
+    CHECK(run("shard move 1 --to one") == 7);
+    CHECK(run("shard move 1 --to one --dry-run") == 0);
+    assert_string_equal(fake.verb, "shard.map");
+    fixture.typed = "1\n";
+    CHECK(run("shard move 1 --to one") == 0);
+    assert_string_equal(fake.args,
+                        "{\"shard\":1,\"to\":\"one\",\"force\":false}");
+    CHECK(run("cluster forget two --dry-run") == 0);
+    CHECK(run("cluster forget two") == 7);
+    assert_string_equal(fake.verb, "node.show");
+    CHECK(run("cluster forget two --yes --force") == 0);
+    assert_string_equal(fake.args, "{\"name\":\"two\",\"force\":true}");
+}
+
+static void plans_say_whether_something_moves(void **state)
+{
+    (void)state;
+    answer_times("shard.plan", ERR_NONE, plan, 2);
+    answer("shard.plan", plan_empty);
+    CHECK(run("shard plan --add four --add five --remove two") == 1);
+    assert_string_equal(fake.args,
+                        "{\"add\":[\"four\",\"five\"],\"remove\":[\"two\"]}");
+    CHECK(says(fixture.out, "two one  three one  replicas"));
+    CHECK(says(fixture.out, "1 shard would move"));
+    CHECK(run("shard plan --json") == 1);
+    CHECK(run("shard plan") == 0);
+    answer_times("shard.rebalance", ERR_NONE, plan, 0);
+    CHECK(run("shard rebalance --dry-run") == 1);
+    assert_string_equal(fake.args, "{\"dry_run\":true}");
+    CHECK(run("shard rebalance") == 7);
+    CHECK(run("shard rebalance --yes") == 0);
+    assert_string_equal(fake.args, "{\"dry_run\":false}");
+}
+
+static void pauses_and_transfers(void **state)
+{
+    (void)state;
+    answer("shard.pause", done);
+    answer("shard.resume", done);
+    answer("coord.transfer", "{\"v\":1,\"noted\":false}");
+    answer("coord.ls",
+           "{\"v\":1,\"groups\":[{\"group\":0,\"leader\":\"one\",\"term\":2,"
+           "\"voters\":[\"one\"],\"learners\":[],\"applied\":3}]}");
+    CHECK(run("shard pause") == 0 && run("shard resume") == 0);
+    CHECK(run("coord transfer 3") == 2);
+    CHECK(run("coord transfer 3 --to two") == 0);
+    assert_string_equal(fake.args, "{\"shard\":3,\"to\":\"two\"}");
+    CHECK(says(fixture.talk, "has no line of it"));
+    CHECK(run("coord ls") == 0);
+    CHECK(run("coord show meta") == 0 && says(fixture.out, "meta"));
+    CHECK(run("coord show 5") == 1);
+    CHECK(run("coord show five") == 2);
+}
+
+static void counts(void **state)
+{
+    (void)state;
+    answer("counter.add",
+           "{\"v\":1,\"node\":\"one\",\"shard\":1,\"value\":-5}");
+    answer("counter.get", "{\"v\":1,\"node\":\"one\",\"shard\":1,\"value\":9}");
+    CHECK(run("counter add -- visits -5") == 0);
+    assert_string_equal(fixture.out, "-5\n");
+    assert_string_equal(fake.args, "{\"id\":\"visits\",\"value\":-5}");
+    CHECK(run("counter add visits 5 --key k1 --json") == 0);
+    assert_string_equal(fake.args,
+                        "{\"id\":\"visits\",\"value\":5,\"key\":\"k1\"}");
+    CHECK(says(fixture.out, "\"schema\":\"troupe.counter.add\""));
+    CHECK(run("counter get visits") == 0);
+    assert_string_equal(fixture.out, "9\n");
+    CHECK(run("counter add visits") == 2);
+    CHECK(run("counter add visits many") == 2);
+    CHECK(run("counter add visits 99999999999999999999") == 2);
+    CHECK(run("counter get") == 2);
+}
+
+static void what_may_have_happened_is_not_done_twice(void **state)
+{
+    (void)state;
+    answer_times("counter.add", ERR_UNCERTAIN, NULL, 0);
+    answer_times("counter.get", ERR_UNCERTAIN, NULL, 0);
+    CHECK(run("counter add visits 1") == 5);
+    CHECK(fake.asked_count == 1);
+    CHECK(run("counter get visits") == 5);
+    CHECK(fake.asked_count == 3);
+}
+
+/* ---- with nobody there, or not allowed ---- */
+
+/* Every command that talks to a cluster. */
+static const char *const lines[] = {
+    "cluster status",
+    "cluster members",
+    "cluster links",
+    "cluster forget two --yes",
+    "cluster verify",
+    "node ls",
+    "node show two",
+    "node cordon two",
+    "node uncordon two",
+    "node drain two --yes",
+    "shard map",
+    "shard show 1",
+    "shard locate a/b",
+    "shard plan",
+    "shard move 1 --to two --yes",
+    "shard rebalance --yes",
+    "shard pause",
+    "shard resume",
+    "coord ls",
+    "coord show meta",
+    "coord transfer 1 --to two",
+    "events",
+    "events --follow",
+    "counter add a 1",
+    "counter get a",
+    "doctor",
+};
+
+/* What each of them gives. */
+static void all_give(int code)
+{
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        int given = run(lines[i]);
+        if (given != code) {
+            fail_msg("%s: %d: %s", lines[i], given, fixture.talk);
+        }
+        CHECK(fixture.talk[0] || fixture.out[0]);
+    }
+}
+
+static void says_so_when_nobody_is_there(void **state)
+{
+    (void)state;
+    fake.open_err = ERR_UNREACHABLE;
+    all_give(EXIT_CODE_UNREACHABLE);
+    CHECK(run("node ls") == 3);
+    CHECK(says(fixture.talk, "one (ipc://") && says(fixture.talk, "nobody"));
+    fake.open_err = ERR_REVOKED;
+    all_give(EXIT_CODE_DENIED);
+}
+
+static void says_so_when_there_is_no_majority(void **state)
+{
+    (void)state;
+    static const char why[] = "{\"v\":1,\"why\":\"away: two, three\"}";
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        memset(&fake, 0, sizeof fake);
+        (void)run(lines[i]); /* to learn its first verb */
+        char verb[64];
+        (void)snprintf(verb, sizeof verb, "%s", fake.verb);
+        answer_times(verb, ERR_NO_QUORUM, why, 0);
+        int given = run(lines[i]);
+        if (given != EXIT_CODE_NO_QUORUM) {
+            fail_msg("%s: %d: %s", lines[i], given, fixture.talk);
+        }
+        CHECK(says(fixture.talk, "away: two, three (ERR_NO_QUORUM)") ||
+              says(fixture.out, "away: two, three (ERR_NO_QUORUM)"));
+    }
+}
+
+static void says_so_when_there_is_no_such_thing(void **state)
+{
+    (void)state;
+    CHECK(run("node show nobody") == 1);
+    CHECK(says(fixture.talk, "not found (ERR_NOT_FOUND)"));
+    CHECK(run("node cordon nobody") == 7);
+    CHECK(run("counter get a") == 1);
+}
+
+static void says_so_when_the_answer_is_no_answer(void **state)
+{
+    (void)state;
+    answer("node.ls", "{\"v\":2}");
+    CHECK(run("node ls") == 9);
+    CHECK(says(fixture.talk, "ERR_VERSION"));
+    memset(&fake, 0, sizeof fake);
+    answer("node.ls", "[1]");
+    CHECK(run("node ls") == 9);
+    CHECK(says(fixture.talk, "ERR_MALFORMED"));
+    memset(&fake, 0, sizeof fake);
+    answer("node.ls", "{\"v\":1,\"members\":7}");
+    CHECK(run("node ls") == 0); /* of nobody */
+    memset(&fake, 0, sizeof fake);
+    answer("shard.map", "{\"v\":1,\"shards\":[7,{\"shard\":\"x\"}]}");
+    CHECK(run("shard map") == 0);
+}
+
+static void half_a_command_is_misuse(void **state)
+{
+    (void)state;
+    static const char *const halves[] = {
+        "node",
+        "node show",
+        "node drain",
+        "node cordon",
+        "node uncordon",
+        "cluster forget",
+        "shard show",
+        "shard locate",
+        "shard move",
+        "shard frob",
+        "coord show",
+        "coord transfer",
+        "counter add a",
+        "counter",
+        "check node",
+        "check",
+        "events extra",
+        "context",
+        "context add",
+        "context use",
+        "context rm",
+        "completion",
+        "completion tcsh",
+        "man",
+        "explain NOPE",
+        "node ls --timeout",
+        "node ls --timeout 0",
+        "cluster status extra",
+    };
+    for (size_t i = 0; i < sizeof halves / sizeof *halves; i++) {
+        if (run_plain(halves[i]) != EXIT_CODE_USAGE) {
+            fail_msg("%s: %s", halves[i], fixture.talk);
+        }
+        CHECK(fixture.talk[0]);
+        CHECK(fake.opened_count == 0);
+    }
+}
+
+/* ---- which cluster ---- */
+
+static void one_must_say_which_cluster(void **state)
+{
+    (void)state;
+    CHECK(run_plain("node ls") == 2);
+    CHECK(says(fixture.talk, "--config FILE or --context NAME"));
+    CHECK(run_plain("node ls --config DIR/nothing.yaml") == 2);
+    CHECK(run_plain("node ls --context nothing") == 2);
+    CHECK(says(fixture.talk, "troupe context ls"));
+    CHECK(run_plain("node ls --context ../etc") == 2);
+    CHECK(run("node ls --context lab") == 2);
+    CHECK(run("node ls --as nobody") == 2);
+    CHECK(run("node ls --as ../x") == 2);
+    CHECK(run("node ls --node four") == 2);
+    CHECK(says(fixture.talk, "there is no node `four`"));
+    CHECK(run("node ls --node tow") == 2);
+    CHECK(says(fixture.talk, "did you mean `two`?"));
+    /* A node's folder has no operator. */
+    CHECK(run_plain("node ls --config DIR/lab/one/cluster.yaml") == 2);
+    CHECK(says(fixture.talk, "no operator's certificate"));
+    answer("node.ls", nodes);
+    CHECK(run("node ls --node two") == 0);
+    CHECK(fake.node_count == 1);
+}
+
+static void contexts_are_remembered(void **state)
+{
+    (void)state;
+    answer("node.ls", nodes);
+    CHECK(run("context add lab") == 0);
+    CHECK(run("context add lab") == 7);
+    CHECK(run_plain("node ls") == 0); /* the first is the active one */
+    assert_string_equal(fake.who, "operator");
+    CHECK(fake.node_count == 3);
+    CHECK(run("context add other --as operator") == 0);
+    CHECK(run_plain("context ls") == 0);
+    CHECK(says(fixture.out, "*  lab      lab      operator      3"));
+    CHECK(run_plain("context use other") == 0);
+    CHECK(run_plain("context ls --json") == 0);
+    CHECK(says(fixture.out, "\"name\":\"other\",\"active\":true"));
+    CHECK(run_plain("context use nothing") == 2);
+    CHECK(run_plain("_names contexts") == 0);
+    assert_string_equal(fixture.out, "lab\nother\n");
+    fixture.context = "nothing";
+    CHECK(run_plain("node ls") == 2);
+    CHECK(run_plain("node ls --context lab") == 0);
+    fixture.context = NULL;
+    CHECK(run_plain("context rm other") == 0);
+    CHECK(run_plain("context rm other") == 2);
+    CHECK(run_plain("node ls") == 2); /* none is active now */
+    CHECK(run_plain("context rm lab") == 0);
+}
+
+static void a_damaged_context_is_told(void **state)
+{
+    (void)state;
+    char path[256];
+    const struct files *files = posix_files();
+    CHECK(run("context add lab") == 0);
+    CHECK_OK(files->write(
+        files->context,
+        temp_folder_path(&fixture.temp, path, "troupe/contexts/lab.json"),
+        FILE_PUBLIC, true, bytes_of_text("{\"schema\":1}")));
+    CHECK(run_plain("node ls") == 7);
+    CHECK(says(fixture.talk, "lab.json: malformed"));
+    CHECK(run_plain("context ls") == 0);
+    CHECK(says(fixture.out, "cannot be read"));
+    CHECK(run_plain("context rm lab") == 0);
+}
+
+/* ---- without a cluster ---- */
+
+static void plans_from_a_file_alone(void **state)
+{
+    (void)state;
+    static const char file[] = " --from-config DIR/lab/operator/cluster.yaml";
+    char line[256];
+    (void)snprintf(line, sizeof line, "shard locate counter/a%s", file);
+    CHECK(run_plain(line) == 0);
+    CHECK(says(fixture.out, "counter/a is in shard "));
+    (void)snprintf(line, sizeof line, "shard locate counter/a%s --json", file);
+    CHECK(run_plain(line) == 0);
+    CHECK(says(fixture.out, "\"schema\":\"troupe.shard.locate\""));
+    (void)snprintf(line, sizeof line, "shard plan%s", file);
+    CHECK(run_plain(line) == 1);
+    CHECK(says(fixture.out, "128 shards would move"));
+    (void)snprintf(line, sizeof line, "shard plan --add four%s", file);
+    CHECK(run_plain(line) == 1);
+    CHECK(says(fixture.out, "four"));
+    (void)snprintf(line, sizeof line, "shard plan --remove four%s", file);
+    CHECK(run_plain(line) == 2);
+    (void)snprintf(line, sizeof line, "shard plan --add one%s", file);
+    CHECK(run_plain(line) == 2);
+    CHECK(run_plain("shard plan --from-config DIR/nothing.yaml") == 2);
+    CHECK(fake.opened_count == 0);
+}
+
+static void every_error_is_explained(void **state)
+{
+    (void)state;
+    for (int i = 0; i < ERR_COUNT; i++) {
+        const struct explain_text *text = explain_text((enum err)i);
+        if (!text->cause || !text->effect || !text->action) {
+            fail_msg("%s is not explained", err_name((enum err)i));
+        }
+    }
+    CHECK(run_plain("explain ERR_NO_QUORUM") == 0);
+    CHECK(says(fixture.out, "Cause") && says(fixture.out, "To do"));
+    CHECK(run_plain("explain no-quorum --json") == 0);
+    CHECK(says(fixture.out, "\"code\":\"ERR_NO_QUORUM\""));
+    CHECK(run_plain("explain") == 0 && says(fixture.out, "ERR_REFUSED"));
+    CHECK(run_plain("explain ERR_NO_QORUM") == 2);
+    CHECK(says(fixture.talk, "ERR_NO_QUORUM"));
+}
+
+static void completes_what_there_is(void **state)
+{
+    (void)state;
+    static const char *const shells[] = {"completion bash", "completion zsh",
+                                         "completion fish"};
+    for (size_t i = 0; i < 3; i++) {
+        CHECK(run_plain(shells[i]) == 0);
+        CHECK(says(fixture.out, "troupe _names"));
+        CHECK(says(fixture.out, "uncordon") && says(fixture.out, "deadline"));
+        CHECK(!says(fixture.out, "\"_names"));
+    }
+    answer("node.ls", nodes);
+    answer("shard.map", map);
+    CHECK(run("_names nodes") == 0);
+    assert_string_equal(fixture.out, "one\ntwo\n");
+    CHECK(run("_names shards") == 0);
+    assert_string_equal(fixture.out, "0\n1\n");
+    fake.open_err = ERR_UNREACHABLE;
+    CHECK(run("_names nodes") == 3);
+    assert_string_equal(fixture.out, "");
+    assert_string_equal(fixture.talk, "");
+    CHECK(run_plain("help") == 0 && !says(fixture.out, "_names"));
+}
+
+static void writes_manual_pages(void **state)
+{
+    (void)state;
+    char path[256];
+    CHECK(run_plain("man DIR") == 0);
+    CHECK(says(fixture.out, "troupe-node.1") && !says(fixture.out, "_names"));
+    CHECK(access(temp_folder_path(&fixture.temp, path, "troupe-shard.1"),
+                 R_OK) == 0);
+    CHECK(run_plain("man DIR/nothing") != 0);
+}
+
+static void help_is_there_at_every_level(void **state)
+{
+    (void)state;
+    for (size_t i = 0; nouns_all[i]; i++) {
+        const struct command_noun *noun = nouns_all[i];
+        for (const struct command_verb *verb = noun->verbs; verb->name;
+             verb++) {
+            char line[128];
+            (void)snprintf(line, sizeof line, "%s%s%s --help", noun->name,
+                           noun->is_verb ? "" : " ",
+                           noun->is_verb ? "" : verb->name);
+            CHECK(run_plain(line) == 0);
+            CHECK(strchr(verb->summary, '\n') && says(fixture.out, "Usage"));
+            for (size_t j = 0; j < 3; j++) {
+                CHECK(verb->examples[j] != NULL);
+            }
+        }
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, set_up)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(shows_the_cluster),
+        TEST(json_is_the_answer_with_schema_and_version),
+        TEST(looks_again_until_ctrl_c),
+        TEST(lists_nodes),
+        TEST(shows_the_map),
+        TEST(draws_the_map),
+        TEST(locates_an_actor),
+        TEST(follows_the_journal),
+        TEST(verifies_a_cluster),
+        TEST(finds_what_is_wrong),
+        TEST(check_has_an_exit_status_of_its_own),
+        TEST(drains_when_the_name_is_typed),
+        TEST(drains_nothing_without_the_name),
+        TEST(ctrl_c_ends_the_waiting_alone),
+        TEST(refusals_reach_people),
+        TEST(moves_and_forgets_after_a_clear_yes),
+        TEST(plans_say_whether_something_moves),
+        TEST(pauses_and_transfers),
+        TEST(counts),
+        TEST(what_may_have_happened_is_not_done_twice),
+        TEST(says_so_when_nobody_is_there),
+        TEST(says_so_when_there_is_no_majority),
+        TEST(says_so_when_there_is_no_such_thing),
+        TEST(says_so_when_the_answer_is_no_answer),
+        TEST(half_a_command_is_misuse),
+        TEST(one_must_say_which_cluster),
+        TEST(contexts_are_remembered),
+        TEST(a_damaged_context_is_told),
+        TEST(plans_from_a_file_alone),
+        TEST(every_error_is_explained),
+        TEST(completes_what_there_is),
+        TEST(writes_manual_pages),
+        TEST(help_is_there_at_every_level),
+    };
+    return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
+}

@@ -1,0 +1,595 @@
+/*
+ * Whole clusters of real daemons, each on a machine of its own: killed,
+ * stopped, cut off, filled up, restarted one after the other, and given what
+ * is not right.
+ *
+ * Arguments: trouped, troupe, and the test to run; without that all run, one
+ * after another. Exit code 77: this machine cannot.
+ */
+
+#include "tests/process/cluster_load.h"
+
+#include <limits.h>
+
+#include "tests/support/check.h"
+#include "tests/support/test_node.h"
+
+#define LOAD 40 /* answers to each client, between two events */
+#define SKIPPED 77
+
+/* Exit codes of trouped. */
+#define REFUSED 78
+#define IN_USE 75
+
+struct fixture {
+    struct cluster_lab lab;
+    struct cluster_load *load;
+};
+
+static struct cluster_lab_programs programs;
+
+static int set_up(void **state)
+{
+    *state = calloc(1, sizeof(struct fixture));
+    CHECK(*state);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    cluster_load_close(&fixture->load);
+    cluster_lab_close(&fixture->lab);
+    free(fixture);
+    return 0;
+}
+
+static struct cluster_lab *open_lab(struct fixture *fixture,
+                                    const struct cluster_lab_plan *plan)
+{
+    cluster_lab_open(&fixture->lab, &programs, plan);
+    return &fixture->lab;
+}
+
+/* A cluster that is ready, under load. */
+static struct cluster_lab *start_loaded(struct fixture *fixture,
+                                        const struct cluster_lab_plan *plan)
+{
+    struct cluster_lab *lab = open_lab(fixture, plan);
+    cluster_lab_start_all(lab);
+    fixture->load = cluster_load_open(lab);
+    cluster_load_await(fixture->load, LOAD);
+    return lab;
+}
+
+/* Nothing was lost, nothing counted twice. */
+static void pass(struct fixture *fixture, const char *what)
+{
+    cluster_load_check(fixture->load);
+    cluster_load_print(fixture->load, what);
+    fixture->lab.has_passed = true;
+}
+
+static void print_worst(struct fixture *fixture, const char *what)
+{
+    print_message("%s: the longest add took %llu ms\n", what,
+                  (unsigned long long)cluster_load_worst_ms(fixture->load));
+}
+
+/* ---- beginning ---- */
+
+static void three_nodes_are_ready_from_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        open_lab(fixture, &(struct cluster_lab_plan){.node_count = 3});
+    uint64_t begun_ms = test_now_ms();
+    cluster_lab_start_all(lab);
+    print_message("ready from nothing: %llu ms\n",
+                  (unsigned long long)(test_now_ms() - begun_ms));
+    cluster_lab_await_whole(lab, 1);
+    fixture->load = cluster_load_open(lab);
+    cluster_load_await(fixture->load, LOAD);
+    pass(fixture, "three nodes");
+}
+
+/* ---- kill -9 ---- */
+
+static void a_cluster_goes_on_when_its_leader_is_killed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        start_loaded(fixture, &(struct cluster_lab_plan){.node_count = 3});
+    for (int i = 0; i < 2; i++) {
+        uint32_t leader = cluster_lab_leader(lab, 0);
+        (void)cluster_load_worst_ms(fixture->load);
+        cluster_lab_kill(lab, leader);
+        cluster_load_await(fixture->load, LOAD);
+        print_worst(fixture, "kill -9 of the leader");
+        cluster_lab_start(lab, leader);
+        cluster_lab_await_whole(lab, leader);
+    }
+    pass(fixture, "kill -9 of the leader");
+}
+
+static void five_nodes_go_on_when_two_are_killed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab = start_loaded(
+        fixture, &(struct cluster_lab_plan){.node_count = 5,
+                                            .cluster = "  replication: 5\n"});
+    uint32_t leader = cluster_lab_leader(lab, 0);
+    uint32_t other = (leader + 1) % 5;
+    (void)cluster_load_worst_ms(fixture->load);
+    cluster_lab_kill(lab, leader);
+    cluster_lab_kill(lab, other);
+    cluster_load_await(fixture->load, LOAD);
+    print_worst(fixture, "kill -9 of two of five");
+    cluster_lab_start(lab, leader);
+    cluster_lab_start(lab, other);
+    cluster_lab_await_whole(lab, other);
+    pass(fixture, "kill -9 of two of five");
+}
+
+static void nothing_is_lost_when_the_power_goes_everywhere(void **state)
+{
+    static const uint32_t order[] = {2, 0, 1};
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        start_loaded(fixture, &(struct cluster_lab_plan){.node_count = 3});
+    for (uint32_t i = 0; i < 3; i++) {
+        cluster_lab_power_off(lab, i);
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        cluster_network_heal(&lab->network, order[i]);
+        cluster_lab_fork(lab, order[i], NULL);
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        cluster_lab_await_ready(lab, i);
+    }
+    cluster_load_await(fixture->load, LOAD);
+    cluster_lab_await_whole(lab, 0);
+    pass(fixture, "power off and on");
+}
+
+/* ---- stopped, cut off ---- */
+
+static void a_leader_that_was_stopped_comes_back_as_a_follower(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        start_loaded(fixture, &(struct cluster_lab_plan){.node_count = 3});
+    uint32_t leader = cluster_lab_leader(lab, 0);
+    (void)cluster_load_worst_ms(fixture->load);
+    cluster_lab_signal(lab, leader, SIGSTOP);
+    cluster_load_await(fixture->load, LOAD);
+    print_worst(fixture, "SIGSTOP of the leader");
+    CHECK(cluster_lab_leader(lab, (leader + 1) % 3) != leader);
+    cluster_lab_signal(lab, leader, SIGCONT);
+    cluster_lab_await_whole(lab, leader);
+    cluster_load_await(fixture->load, LOAD);
+    pass(fixture, "SIGSTOP, SIGCONT");
+}
+
+static void cut_off(struct cluster_lab *lab, uint32_t node)
+{
+    for (uint32_t i = 0; i < lab->plan.node_count; i++) {
+        if (i != node) {
+            cluster_network_cut(&lab->network, node, i);
+        }
+    }
+}
+
+/* A question to one that is cut off, and what its refusal must name once it
+ * has noticed that. */
+struct refusal {
+    const struct cluster_lab *lab;
+    uint32_t node;
+    const char *verb;
+    const char *args;
+    const char *words;
+    char why[512]; /* of the last one */
+};
+
+static bool is_refused(void *context)
+{
+    struct refusal *refusal = context;
+    json_t *answer = NULL;
+    enum err err = cluster_lab_ask(refusal->lab, refusal->node, refusal->verb,
+                                   refusal->args, &answer);
+    const char *why = json_string_value(json_object_get(answer, "why"));
+    (void)snprintf(refusal->why, sizeof refusal->why, "%s: %s", err_name(err),
+                   why ? why : "");
+    json_decref(answer);
+    return err == ERR_NO_QUORUM && strstr(refusal->why, refusal->words);
+}
+
+static void await_refused(struct refusal *refusal, const char *words)
+{
+    refusal->words = words;
+    if (!test_wait(is_refused, refusal)) {
+        fail_msg("%s: `%s` instead of `%s`", refusal->verb, refusal->why,
+                 words);
+    }
+}
+
+static void a_minority_refuses_and_says_who_is_missing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        start_loaded(fixture, &(struct cluster_lab_plan){.node_count = 3});
+    uint32_t leader = cluster_lab_leader(lab, 0);
+    uint32_t first = (leader + 1) % 3;
+    uint32_t second = (leader + 2) % 3;
+    (void)cluster_load_worst_ms(fixture->load);
+    cut_off(lab, leader);
+    struct refusal refusal = {
+        .lab = lab, .node = leader, .verb = "cluster.status"};
+    await_refused(&refusal, cluster_lab_name(first));
+    await_refused(&refusal, cluster_lab_name(second));
+    refusal.verb = "counter.add";
+    refusal.args = "{\"id\": \"visitors\", \"value\": 1, \"key\": 7}";
+    await_refused(&refusal, "shard");
+    CHECK(cluster_lab_leader(lab, first) != leader); /* the others serve */
+    cluster_network_heal(&lab->network, leader);
+    cluster_lab_await_whole(lab, leader);
+    cluster_load_await(fixture->load, LOAD);
+    print_worst(fixture, "cut off and healed");
+    pass(fixture, "cut off and healed");
+}
+
+static void packets_that_are_lost_cost_time_only(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        start_loaded(fixture, &(struct cluster_lab_plan){.node_count = 3});
+    for (uint32_t i = 0; i < 3; i++) {
+        cluster_network_lose(&lab->network, i, 5);
+    }
+    cluster_load_await(fixture->load, 4 * LOAD);
+    for (uint32_t i = 0; i < 3; i++) {
+        cluster_network_heal(&lab->network, i);
+    }
+    cluster_lab_await_whole(lab, 0);
+    pass(fixture, "5 % of packets lost");
+}
+
+/* ---- disks ---- */
+
+struct refusals {
+    const struct cluster_load *load;
+    enum err err;
+    uint64_t wanted;
+};
+
+static bool are_enough_refused(void *context)
+{
+    const struct refusals *refusals = context;
+    return cluster_load_count(refusals->load, refusals->err) >=
+           refusals->wanted;
+}
+
+/* Until clients have heard this error so many times more. */
+static void await_refusals(struct fixture *fixture, enum err err)
+{
+    struct refusals refusals = {.load = fixture->load, .err = err};
+    refusals.wanted = cluster_load_count(fixture->load, err) + LOAD;
+    cluster_lab_wait(&fixture->lab, are_enough_refused, &refusals,
+                     "nothing is refused");
+}
+
+static void a_full_disk_refuses_until_there_is_room(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab = start_loaded(
+        fixture, &(struct cluster_lab_plan){
+                     .node_count = 1, .shards = 4, .small_disk_mib = 400});
+    struct cluster_lab_path disk = cluster_lab_data(lab, 0);
+    cluster_network_resize(disk.text, 250); /* below the low-water mark */
+    await_refusals(fixture, ERR_NO_SPACE);
+    cluster_network_resize(disk.text, 400);
+    cluster_load_await(fixture->load, LOAD);
+    pass(fixture, "full disk");
+}
+
+static void a_node_comes_back_with_an_empty_disk(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        start_loaded(fixture, &(struct cluster_lab_plan){.node_count = 3});
+    struct cluster_lab_path disk = cluster_lab_data(lab, 1);
+    cluster_lab_kill(lab, 1);
+    CHECK_OK(posix_folder_remove(disk.text));
+    CHECK(mkdir(disk.text, 0700) == 0);
+    cluster_load_await(fixture->load, LOAD);
+    uint64_t begun_ms = test_now_ms();
+    cluster_lab_start(lab, 1);
+    cluster_lab_await_whole(lab, 1);
+    print_message("whole again with an empty disk: %llu ms\n",
+                  (unsigned long long)(test_now_ms() - begun_ms));
+    cluster_load_await(fixture->load, LOAD);
+    /* It counts: without another one there is a majority still. */
+    cluster_lab_kill(lab, 2);
+    cluster_load_await(fixture->load, LOAD);
+    cluster_lab_start(lab, 2);
+    pass(fixture, "an empty disk");
+}
+
+/* ---- what is planned ---- */
+
+/* Nobody had to ask again. */
+static void check_no_attempt_failed(const struct cluster_load *load)
+{
+    for (int err = ERR_NONE + 1; err < ERR_COUNT; err++) {
+        uint64_t count = cluster_load_count(load, (enum err)err);
+        if (count > 0) {
+            fail_msg("%llu attempts: %s", (unsigned long long)count,
+                     err_name((enum err)err));
+        }
+    }
+}
+
+static void five_nodes_are_restarted_one_after_the_other(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab = start_loaded(
+        fixture, &(struct cluster_lab_plan){.node_count = 5, .shards = 32});
+    cluster_lab_await_whole(lab, 0);
+    for (uint32_t i = 0; i < 5; i++) {
+        (void)cluster_load_worst_ms(fixture->load);
+        cluster_lab_stop(lab, i);
+        cluster_load_await(fixture->load, 1);
+        cluster_lab_start(lab, i);
+        cluster_lab_await_whole(lab, i);
+        print_worst(fixture, cluster_lab_name(i));
+    }
+    cluster_load_await(fixture->load, LOAD);
+    cluster_load_end(fixture->load);
+    check_no_attempt_failed(fixture->load);
+    pass(fixture, "rolling restart of five");
+}
+
+static bool is_drained(const json_t *answer)
+{
+    return json_integer_value(json_object_get(answer, "owners_left")) == 0 &&
+           json_integer_value(json_object_get(answer, "replicas_left")) == 0 &&
+           json_is_false(json_object_get(answer, "voter"));
+}
+
+static void change(struct cluster_lab *lab, const char *verb, const char *args)
+{
+    json_t *answer = NULL;
+    enum err err = cluster_lab_ask(lab, 0, verb, args, &answer);
+    if (err) {
+        const char *why = json_string_value(json_object_get(answer, "why"));
+        fail_msg("%s %s: %s, %s", verb, args, err_name(err), why ? why : "");
+    }
+    json_decref(answer);
+}
+
+static bool has_four(const json_t *answer)
+{
+    return json_integer_value(json_object_get(
+               json_object_get(answer, "members"), "total")) == 4;
+}
+
+static bool has_three(const json_t *answer)
+{
+    return json_integer_value(json_object_get(
+               json_object_get(answer, "members"), "total")) == 3;
+}
+
+static void await_status(struct cluster_lab *lab,
+                         bool (*is_so)(const json_t *answer))
+{
+    cluster_lab_await(lab, &(struct cluster_lab_question){
+                               .verb = "cluster.status", .is_so = is_so});
+}
+
+static void a_node_joins_and_another_leaves_for_good(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        start_loaded(fixture, &(struct cluster_lab_plan){.node_count = 3,
+                                                         .machine_count = 4});
+    uint64_t begun_ms = test_now_ms();
+    cluster_lab_add_node(lab, 3);
+    cluster_lab_fork(lab, 3, "--join");
+    cluster_lab_await_ready(lab, 3);
+    await_status(lab, has_four);
+    cluster_lab_await_whole(lab, 3);
+    print_message("from 3 to 4 nodes: %llu ms\n",
+                  (unsigned long long)(test_now_ms() - begun_ms));
+    print_worst(fixture, "join");
+    begun_ms = test_now_ms();
+    change(lab, "node.set", "{\"name\": \"beta\", \"state\": \"draining\"}");
+    cluster_lab_await(
+        lab, &(struct cluster_lab_question){.verb = "node.progress",
+                                            .args = "{\"name\": \"beta\"}",
+                                            .is_so = is_drained});
+    print_message("drained: %llu ms\n",
+                  (unsigned long long)(test_now_ms() - begun_ms));
+    print_worst(fixture, "drain");
+    cluster_lab_stop(lab, 1);
+    /* Once it is noticed that it is down. */
+    cluster_lab_await(
+        lab, &(struct cluster_lab_question){.verb = "member.forget",
+                                            .args = "{\"name\": \"beta\"}"});
+    await_status(lab, has_three);
+    cluster_lab_await_whole(lab, 0);
+    cluster_load_await(fixture->load, LOAD);
+    print_worst(fixture, "stop, forget");
+    pass(fixture, "join, drain, forget");
+}
+
+/* ---- what is not right ---- */
+
+static void a_bad_start_says_why_and_how_it_ended(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        open_lab(fixture, &(struct cluster_lab_plan){.node_count = 1,
+                                                     .machine_count = 2});
+    cluster_lab_edit(lab, 0, "  shards: 16\n", "  shards: 17\n");
+    cluster_lab_fork(lab, 0, NULL);
+    cluster_lab_check_end(lab, 0, REFUSED, "cluster.shards");
+    cluster_lab_edit(lab, 0, "  shards: 17\n", "  shards: 16\n");
+    cluster_lab_start(lab, 0);
+    /* The same node once more: here, and on another machine with the same
+     * folder. */
+    pid_t first = lab->processes[0];
+    lab->processes[0] = 0;
+    cluster_lab_fork(lab, 0, NULL);
+    cluster_lab_check_end(lab, 0, IN_USE, "address is in use");
+    lab->processes[0] = first;
+    cluster_lab_add_double(lab, 1, 0);
+    cluster_lab_edit(lab, 1, "disk-beta", "disk-alpha");
+    cluster_lab_fork(lab, 1, NULL);
+    cluster_lab_check_end(lab, 1, IN_USE, "in use by a running process");
+    lab->has_passed = true;
+}
+
+/* What was promised under this name must not be forgotten. */
+static void a_log_that_is_gone_is_not_taken_for_a_new_one(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        open_lab(fixture, &(struct cluster_lab_plan){.node_count = 1});
+    cluster_lab_start(lab, 0);
+    cluster_lab_await_whole(lab, 0);
+    cluster_lab_kill(lab, 0);
+    struct cluster_lab_path disk = cluster_lab_data(lab, 0);
+    char log[PATH_MAX];
+    (void)snprintf(log, sizeof log, "%s/alpha/log", disk.text);
+    CHECK_OK(posix_folder_remove(log));
+    CHECK(mkdir(log, 0700) == 0);
+    cluster_lab_fork(lab, 0, NULL);
+    cluster_lab_check_end(lab, 0, REFUSED, "no segment of the log");
+    lab->has_passed = true;
+}
+
+static void an_expired_certificate_is_refused_at_the_start(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        open_lab(fixture, &(struct cluster_lab_plan){.node_count = 1,
+                                                     .is_expired = true});
+    cluster_lab_fork(lab, 0, NULL);
+    cluster_lab_check_end(lab, 0, REFUSED, "expired");
+    lab->has_passed = true;
+}
+
+/* A node that is refused goes on asking, and says why. */
+static void another_cluster_s_node_is_not_let_in(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        start_loaded(fixture, &(struct cluster_lab_plan){.node_count = 3,
+                                                         .machine_count = 4});
+    cluster_lab_add_stranger(lab, 3);
+    cluster_lab_fork(lab, 3, "--join");
+    cluster_lab_await_said(lab, 3, "another cluster");
+    struct err_detail why = {{0}};
+    struct cluster_lab_caller caller = {.name = "operator", .is_alone = true};
+    CHECK_ERR(cluster_lab_connect_forged(lab, &caller, &why), ERR_FORGED);
+    await_status(lab, has_three);
+    cluster_load_await(fixture->load, LOAD);
+    pass(fixture, "a stranger");
+}
+
+static void a_node_with_other_settings_is_told_which(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        start_loaded(fixture, &(struct cluster_lab_plan){.node_count = 3,
+                                                         .machine_count = 4});
+    cluster_lab_add_node(lab, 3);
+    cluster_lab_edit(lab, 3, "  shards: 16\n", "  shards: 32\n");
+    cluster_lab_fork(lab, 3, "--join");
+    cluster_lab_await_said(lab, 3, "cluster.shards");
+    await_status(lab, has_three);
+    cluster_lab_kill(lab, 3);
+    cluster_lab_edit(lab, 3, "  shards: 32\n", "  shards: 16\n");
+    cluster_lab_fork(lab, 3, "--join");
+    cluster_lab_await_ready(lab, 3);
+    pass(fixture, "other settings");
+}
+
+/* A copy of a node's keys on another machine. */
+static void a_second_node_of_one_name_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        start_loaded(fixture, &(struct cluster_lab_plan){.node_count = 3,
+                                                         .machine_count = 4});
+    cluster_lab_add_double(lab, 3, 1);
+    cluster_lab_fork(lab, 3, "--join");
+    cluster_lab_await_said(lab, 3, "ERR_SUPERSEDED");
+    cluster_load_await(fixture->load, LOAD);
+    cluster_lab_await_whole(lab, 1); /* the first of that name is there */
+    CHECK(!cluster_lab_has_said(lab, 3, "host.member"));
+    pass(fixture, "one name twice");
+}
+
+static bool is_known(const struct CMUnitTest *tests,
+                     size_t count,
+                     const char *name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(tests[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int main(int count, char **arguments)
+{
+    static const struct CMUnitTest tests[] = {
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        CASE(three_nodes_are_ready_from_nothing),
+        CASE(a_cluster_goes_on_when_its_leader_is_killed),
+        CASE(five_nodes_go_on_when_two_are_killed),
+        CASE(nothing_is_lost_when_the_power_goes_everywhere),
+        CASE(a_leader_that_was_stopped_comes_back_as_a_follower),
+        CASE(a_minority_refuses_and_says_who_is_missing),
+        CASE(packets_that_are_lost_cost_time_only),
+        CASE(a_full_disk_refuses_until_there_is_room),
+        CASE(a_node_comes_back_with_an_empty_disk),
+        CASE(five_nodes_are_restarted_one_after_the_other),
+        CASE(a_node_joins_and_another_leaves_for_good),
+        CASE(a_bad_start_says_why_and_how_it_ended),
+        CASE(a_log_that_is_gone_is_not_taken_for_a_new_one),
+        CASE(an_expired_certificate_is_refused_at_the_start),
+        CASE(another_cluster_s_node_is_not_let_in),
+        CASE(a_node_with_other_settings_is_told_which),
+        CASE(a_second_node_of_one_name_is_refused),
+#undef CASE
+    };
+    const char *why = NULL;
+    if (count < 3 || count > 4 ||
+        (count == 4 &&
+         !is_known(tests, sizeof tests / sizeof *tests, arguments[3]))) {
+        fputs("usage: cluster_process_test TROUPED TROUPE [TEST]\n", stderr);
+        return 2;
+    }
+    /* `troupe` is run in another folder. */
+    static char trouped[PATH_MAX];
+    static char troupe[PATH_MAX];
+    if (!realpath(arguments[1], trouped) || !realpath(arguments[2], troupe)) {
+        fputs("cluster_process_test: there is no such program\n", stderr);
+        return 2;
+    }
+    programs =
+        (struct cluster_lab_programs){.trouped = trouped, .troupe = troupe};
+    if (!cluster_network_enter(&why)) {
+        fprintf(stderr, "skipped: %s\n", why);
+        return SKIPPED;
+    }
+    (void)signal(SIGPIPE, SIG_IGN); /* a node may be gone */
+    if (identity_library_init()) {
+        return 1;
+    }
+    cmocka_set_test_filter(arguments[3]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
