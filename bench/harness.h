@@ -17,7 +17,7 @@
 
 #define BENCH_RUN_MAX 99
 #define BENCH_ROW_MAX 512
-#define BENCH_CASE_MAX 8 /* of one experiment */
+#define BENCH_CASE_MAX 12 /* of one experiment */
 
 struct bench_options {
     bool is_quick; /* each suite within a minute */

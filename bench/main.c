@@ -3,6 +3,7 @@
  * with.
  */
 
+#include "bench/cluster.h"
 #include "bench/harness.h"
 #include "bench/link.h"
 #include "bench/log.h"
@@ -22,7 +23,7 @@
 #define FOLDER_VARIABLE "TROUPE_BENCH_FOLDER"
 
 static const struct bench_suite *const suites[] = {&link_suite, &log_suite,
-                                                   &raft_suite};
+                                                   &raft_suite, &cluster_suite};
 
 #define SUITE_COUNT (sizeof suites / sizeof suites[0])
 

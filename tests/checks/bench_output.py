@@ -74,6 +74,20 @@ def check_raft(program):
     assert wrong.stdout == ''
 
 
+def check_cluster(program):
+    """Whole nodes serve requests while shards change hands, and clean up."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = run(program, 'cluster', '--quick', '--json', '--runs', '1',
+                     '--case', 'handover-p*', '--dir', folder)
+        assert result.returncode == 0, result.stderr
+        assert os.listdir(folder) == []
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(row['suite'], row['case'], row['unit']) for row in rows] == [
+        ('cluster', 'handover-p50', 'ms'),
+        ('cluster', 'handover-p99', 'ms')], rows
+    assert all(row['value'] > 0 for row in rows), rows
+
+
 def check_plot_path(program):
     """That it can be written is found out before anything is measured."""
     some = ['link', '--quick', '--runs', '1', '--peer', 'nng-pair0', '--case']
@@ -123,6 +137,7 @@ def main():
     check_plot_path(program)
     check_log(program)
     check_raft(program)
+    check_cluster(program)
 
 
 if __name__ == '__main__':
