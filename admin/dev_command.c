@@ -114,18 +114,23 @@ static enum exit_code found(struct dev *dev)
                : EXIT_CODE_OK;
 }
 
+static enum err start_one(struct dev *dev, uint32_t child)
+{
+    char rest[128];
+    char config[PATH_BYTES];
+    (void)snprintf(rest, sizeof rest, "cluster/%s/cluster.yaml",
+                   dev->hosts[child].name);
+    path_of(config, dev, rest);
+    const char *arguments[] = {dev->program, "--config", config, NULL};
+    return posix_children_start(dev->children, dev->hosts[child].name,
+                                arguments);
+}
+
 static enum exit_code start(struct dev *dev)
 {
     enum err err = posix_children_open(&dev->children, dev->folder);
     for (uint32_t i = 0; i < dev->node_count && !err; i++) {
-        char rest[128];
-        char config[PATH_BYTES];
-        (void)snprintf(rest, sizeof rest, "cluster/%s/cluster.yaml",
-                       dev->hosts[i].name);
-        path_of(config, dev, rest);
-        const char *arguments[] = {dev->program, "--config", config, NULL};
-        err =
-            posix_children_start(dev->children, dev->hosts[i].name, arguments);
+        err = start_one(dev, i);
     }
     return err ? command_failed(dev->command, err, "starting %s", dev->program)
                : EXIT_CODE_OK;
@@ -188,7 +193,7 @@ static void say_how_to_go_on(const struct dev *dev, uint64_t took_ns)
     fflush(talk);
 }
 
-/* Until somebody has had enough, or all have ended. */
+/* Until somebody has had enough, or all have ended by themselves. */
 static void serve(struct dev *dev)
 {
     while (posix_children_running(dev->children) > 0) {
@@ -196,11 +201,17 @@ static void serve(struct dev *dev)
         int status = 0;
         switch (posix_children_next(dev->children, -1, &child, &status)) {
         case CHILDREN_READY:
-            fprintf(dev->command->world->talk, "%s serves\n",
+            fprintf(dev->command->world->talk, "%s serves again\n",
                     dev->hosts[child].name);
             break;
         case CHILDREN_ENDED:
             say_ended(dev, child, status);
+            /* Killed: as a service manager would. What ends by itself would do
+             * so again. */
+            if (WIFSIGNALED(status) && start_one(dev, child)) {
+                fprintf(dev->command->world->talk,
+                        "%s cannot be started again\n", dev->hosts[child].name);
+            }
             break;
         case CHILDREN_INTERRUPTED:
         case CHILDREN_TIMEOUT:
