@@ -22,18 +22,12 @@ enum err config_file_open(struct settings **out,
     return err;
 }
 
-static void free_problems(struct problems **problems)
-{
-    free(*problems);
-    *problems = NULL;
-}
-
 enum err config_file_explained(struct settings **out,
                                const char **file,
                                const struct files *files,
                                struct err_detail *why)
 {
-    scoped(free_problems) struct problems *problems =
+    scoped(problems_close) struct problems *problems =
         calloc(1, sizeof *problems);
     if (!problems) {
         return ERR_MEMORY;

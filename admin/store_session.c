@@ -13,12 +13,6 @@
 
 /* ---- which folder ---- */
 
-static void free_problems(struct problems **problems)
-{
-    free(*problems);
-    *problems = NULL;
-}
-
 /* The folder that the configuration gives the node. */
 static enum exit_code find_root(struct store_session *session)
 {
@@ -26,7 +20,7 @@ static enum exit_code find_root(struct store_session *session)
     const struct command_world *world = command->world;
     const char *given = command_value(command, "config");
     const char *file = given;
-    scoped(free_problems) struct problems *problems =
+    scoped(problems_close) struct problems *problems =
         calloc(1, sizeof *problems);
     if (!problems) {
         return command_failed(command, ERR_MEMORY, "the configuration");

@@ -288,12 +288,6 @@ static enum err write_yaml(char **out,
     return ERR_NONE;
 }
 
-static void problems_close(struct problems **problems)
-{
-    free(*problems);
-    *problems = NULL;
-}
-
 /* Let the configuration's own check look at what would be written. */
 static enum err check_yaml(const char *yaml, struct err_detail *why)
 {

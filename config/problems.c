@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define QUOTED_BYTES_MAX 60
@@ -18,6 +19,12 @@ void problems_init(struct problems *problems, const char *file)
     }
     problem_say(problems->file, sizeof problems->file, "%s%s",
                 is_long ? "..." : "", file);
+}
+
+void problems_close(struct problems **problems)
+{
+    free(*problems);
+    *problems = NULL;
 }
 
 struct problem *problems_add(struct problems *problems,

@@ -39,6 +39,9 @@ struct problems {
 
 void problems_init(struct problems *problems, const char *file);
 
+/* For those that calloc() has made: they are too large for a stack. */
+void problems_close(struct problems **problems);
+
 /* The next free one, to be filled in; a spare one when the list is full. */
 struct problem *problems_add(struct problems *problems,
                              struct problem_place place,

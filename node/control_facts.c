@@ -202,21 +202,6 @@ static bool look_here(const struct control *control,
 }
 
 /* Its members are those of the map, and all vote. */
-static bool is_settled(const struct shard_place *place,
-                       const struct host_shard_report *report)
-{
-    if (report->replica_count != place->replica_count) {
-        return false;
-    }
-    for (uint32_t i = 0; i < report->replica_count; i++) {
-        if (!report->replicas[i].is_voter ||
-            !shard_place_has(place, report->replicas[i].node)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool are_replicas_near(const struct control *control,
                               const struct host_shard_report *report)
 {
@@ -251,8 +236,8 @@ struct control_shard control_look(const struct control *control, uint32_t shard)
         look.state = SHARD_NO_LEADER;
         return look;
     }
-    bool settled =
-        is_settled(&control_view(control)->map.places[shard], &look.report);
+    bool settled = host_report_is_of(&look.report,
+                                     &control_view(control)->map.places[shard]);
     look.state = settled ? SHARD_SERVING : SHARD_MOVING;
     look.is_whole = settled && are_replicas_near(control, &look.report);
     return look;

@@ -277,22 +277,12 @@ static bool is_settled(const struct host *host, uint32_t shard)
 {
     const struct shard_place *place = &host->view->map.places[shard];
     const struct shard_news *news = &host->news->shards[shard];
-    const struct host_shard_report *report = &news->report;
     if (HAS_HOST_FAULT(&host->config, HASTY_MOVES)) {
         return true;
     }
-    if (!is_fresh(host, news->heard_ns) ||
-        news->view_version < news->placed_version ||
-        report->replica_count != place->replica_count) {
-        return false;
-    }
-    for (uint32_t i = 0; i < report->replica_count; i++) {
-        if (!report->replicas[i].is_voter ||
-            !shard_place_has(place, report->replicas[i].node)) {
-            return false;
-        }
-    }
-    return true;
+    return is_fresh(host, news->heard_ns) &&
+           news->view_version >= news->placed_version &&
+           host_report_is_of(&news->report, place);
 }
 
 static bool is_from_gone(const struct host *host, uint32_t shard)

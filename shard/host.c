@@ -461,11 +461,10 @@ static void load_view(struct host *host)
 void host_on_digest(struct host *host, const char *from, struct bytes digest)
 {
     struct reader reader = reader_of(digest);
-    uint32_t count = pack_read_array(&reader);
-    uint64_t version = pack_read_uint(&reader);
+    host_read_head(&reader, 2);
     uint64_t newest = pack_read_uint(&reader);
     (void)from;
-    if (reader.failed || count < 2 || version != HOST_WIRE_VERSION) {
+    if (reader.failed) {
         return;
     }
     if (newest > host->newest_version) {

@@ -197,6 +197,22 @@ struct host_node_report {
 /* Of the durable log of all replicas here. */
 struct wal_stats host_log_stats(const struct host *host);
 
+/* Whether the members that were reported are those of the place, all voters. */
+static inline bool host_report_is_of(const struct host_shard_report *report,
+                                     const struct shard_place *place)
+{
+    if (report->replica_count != place->replica_count) {
+        return false;
+    }
+    for (uint32_t i = 0; i < report->replica_count; i++) {
+        if (!report->replicas[i].is_voter ||
+            !shard_place_has(place, report->replicas[i].node)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* NULL when we do not lead the meta group, or it does not exist. */
 const struct host_shard_report *host_shard_report(const struct host *host,
                                                   uint32_t shard);

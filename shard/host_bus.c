@@ -193,13 +193,11 @@ static enum err take_key(struct host *host,
 {
     struct bus_keys *keys = &host->bus;
     struct reader reader = reader_of(question);
-    uint32_t length = pack_read_array(&reader);
-    uint64_t version = pack_read_uint(&reader);
+    host_read_head(&reader, 4);
     uint64_t term = pack_read_uint(&reader);
     uint64_t count = pack_read_uint(&reader);
     struct bytes key = pack_read_bin(&reader);
-    if (reader.failed || length < 4 || version != HOST_WIRE_VERSION ||
-        number_of(term, count) == 0) {
+    if (reader.failed || number_of(term, count) == 0) {
         return ERR_MALFORMED;
     }
     if (!known || !known->peer || !leads_in(host, known->number, term)) {

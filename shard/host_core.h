@@ -13,6 +13,7 @@
 #ifndef SHARD_HOST_CORE_H
 #define SHARD_HOST_CORE_H
 
+#include "base/pack.h"
 #include "base/time_units.h"
 #include "shard/host.h"
 #include "shard/reconcile.h"
@@ -182,6 +183,16 @@ static inline uint64_t host_now_ns(const struct host *host)
 static inline struct log *host_log(const struct host *host)
 {
     return host->config.multiraft.log;
+}
+
+/* The head of what nodes say to each other: an array of at least so many
+ * values, of which the version is one. Anything else fails the reader. */
+static inline void host_read_head(struct reader *reader, uint32_t field_min)
+{
+    (void)pack_read_array_of(reader, field_min, UINT32_MAX);
+    if (pack_read_uint(reader) != HOST_WIRE_VERSION) {
+        reader->failed = true;
+    }
 }
 
 /* ---- host.c ---- */

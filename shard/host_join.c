@@ -68,8 +68,7 @@ static bool read_hello(const struct host *host,
 {
     uint8_t digest[SETTINGS_DIGEST_BYTES];
     struct reader reader = reader_of(bytes);
-    uint32_t count = pack_read_array(&reader);
-    uint64_t version = pack_read_uint(&reader);
+    host_read_head(&reader, SELF_FIELDS + (is_answer ? 3 : 0));
     *out = (struct hello){.disk_id = pack_read_uint(&reader)};
     out->has_data = pack_read_bool(&reader);
     out->view_version = pack_read_uint(&reader);
@@ -81,8 +80,7 @@ static bool read_hello(const struct host *host,
         out->meta_members = pack_read_bin(&reader);
         out->meta_leader = (uint32_t)pack_read_uint(&reader);
     }
-    return !reader.failed && version == HOST_WIRE_VERSION &&
-           count >= SELF_FIELDS + (is_answer ? 3u : 0u);
+    return !reader.failed;
 }
 
 /* HELLO, from another node. */
@@ -652,15 +650,14 @@ static void on_join(void *context, struct asked *asked, struct bytes question)
     struct err_detail why = {{0}};
     struct member member = {0};
     struct reader reader = reader_of(question);
-    uint32_t count = pack_read_array(&reader);
-    uint64_t version = pack_read_uint(&reader);
+    host_read_head(&reader, 3);
     enum err err = member_decode(&member, &reader);
     struct bytes values =
         bytes_of(question.data + (question.length - reader_left(&reader)),
                  reader_left(&reader));
     pack_skip(&reader); /* it is well formed */
     const struct certificate *from = asked_certificate(asked);
-    if (err || reader.failed || count < 3 || version != HOST_WIRE_VERSION) {
+    if (err || reader.failed) {
         asked_answer(&asked, ERR_MALFORMED, (struct bytes){0});
         return;
     }
@@ -689,10 +686,9 @@ static void on_view_asked(void *context,
 {
     struct host *host = context;
     struct reader reader = reader_of(question);
-    uint32_t count = pack_read_array(&reader);
-    uint64_t wire = pack_read_uint(&reader);
+    host_read_head(&reader, 2);
     uint64_t version = pack_read_uint(&reader);
-    if (reader.failed || count < 2 || wire != HOST_WIRE_VERSION) {
+    if (reader.failed) {
         asked_answer(&asked, ERR_MALFORMED, (struct bytes){0});
         return;
     }

@@ -106,11 +106,10 @@ static void on_leaving(void *context,
 {
     struct host *host = context;
     struct reader reader = reader_of(question);
-    uint32_t count = pack_read_array(&reader);
-    uint64_t version = pack_read_uint(&reader);
+    host_read_head(&reader, 1);
     const struct certificate *from = asked_certificate(asked);
     struct known *known = from ? host_known(host, from->name) : NULL;
-    bool is_good = !reader.failed && count >= 1 && version == HOST_WIRE_VERSION;
+    bool is_good = !reader.failed;
     if (known && is_good) {
         known->is_leaving = true;
     }

@@ -44,16 +44,14 @@ static void write_word(struct writer *writer, const struct replica_word *word)
 static bool read_word(struct replica_word *out, struct bytes bytes)
 {
     struct reader reader = reader_of(bytes);
-    uint32_t count = pack_read_array(&reader);
-    uint64_t version = pack_read_uint(&reader);
+    host_read_head(&reader, 6);
     *out = (struct replica_word){.op = pack_read_uint(&reader)};
     uint64_t group = pack_read_uint(&reader);
     out->number = pack_read_uint(&reader);
     out->disk_id = pack_read_uint(&reader);
     out->members = pack_read_bin(&reader);
     out->group = (uint32_t)group;
-    return !reader.failed && count >= 6 && version == HOST_WIRE_VERSION &&
-           group < MULTIRAFT_GROUPS_MAX;
+    return !reader.failed && group < MULTIRAFT_GROUPS_MAX;
 }
 
 /* ---- machines ---- */
@@ -408,14 +406,12 @@ static void on_replica_answer(struct errand *errand,
     struct host *host = errand->host;
     struct reader reader = reader_of(answer);
     host->slots[errand->group].is_asking = false;
-    uint32_t count = err ? 0 : pack_read_array(&reader);
-    uint64_t version = pack_read_uint(&reader);
+    host_read_head(&reader, 3);
     bool is_member = pack_read_bool(&reader);
     uint64_t next_number = pack_read_uint(&reader);
     is_member = (is_member && !HAS_HOST_FAULT(&host->config, DROP_MEMBER)) ||
                 HAS_HOST_FAULT(&host->config, KEEP_LEFT);
-    if (err || reader.failed || count < 3 || version != HOST_WIRE_VERSION ||
-        is_member) {
+    if (err || reader.failed || is_member) {
         return;
     }
     if (errand->group == META_GROUP) {

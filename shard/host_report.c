@@ -120,11 +120,10 @@ static void on_report_answer(struct errand *errand,
         host->heard_meta_leader = MEMBER_NONE; /* somebody else may know */
         return;
     }
-    uint32_t count = pack_read_array(&reader);
-    uint64_t version = pack_read_uint(&reader);
+    host_read_head(&reader, 3);
     uint64_t newest = pack_read_uint(&reader);
     uint64_t leader = pack_read_uint(&reader);
-    if (reader.failed || count < 3 || version != HOST_WIRE_VERSION) {
+    if (reader.failed) {
         host->heard_meta_leader = MEMBER_NONE;
         return;
     }
@@ -255,9 +254,8 @@ static bool read_report(struct host *host,
 {
     struct node_news *node = &news->nodes[from];
     struct reader reader = reader_of(bytes);
-    uint32_t fields = pack_read_array(&reader);
-    uint64_t version = pack_read_uint(&reader);
-    if (reader.failed || fields < 6 || version != HOST_WIRE_VERSION) {
+    host_read_head(&reader, 6);
+    if (reader.failed) {
         return false;
     }
     node->report.incarnation = pack_read_uint(&reader);

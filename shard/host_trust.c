@@ -81,11 +81,10 @@ static void on_trust_answer(struct errand *errand,
     }
     known->is_trust_asked = false;
     known->trust_ns = host_now_ns(host) + RETRY_NS;
-    uint32_t count = pack_read_array(&reader);
-    uint64_t wire = pack_read_uint(&reader);
+    host_read_head(&reader, 3);
     uint64_t version = pack_read_uint(&reader);
     struct bytes text = pack_read_bin(&reader);
-    if (err || reader.failed || count < 3 || wire != HOST_WIRE_VERSION) {
+    if (err || reader.failed) {
         return;
     }
     known->trust_told = errand->number;
@@ -181,10 +180,9 @@ static void on_trust_asked(void *context,
     struct host *host = context;
     struct bytes text = trust_text(endpoint_trust(host->config.endpoint));
     struct reader reader = reader_of(question);
-    uint32_t count = pack_read_array(&reader);
-    uint64_t wire = pack_read_uint(&reader);
+    host_read_head(&reader, 2);
     uint64_t version = pack_read_uint(&reader);
-    if (reader.failed || count < 2 || wire != HOST_WIRE_VERSION) {
+    if (reader.failed) {
         asked_answer(&asked, ERR_MALFORMED, (struct bytes){0});
         return;
     }
