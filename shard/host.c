@@ -458,6 +458,12 @@ static void load_view(struct host *host)
     see_view(host);
 }
 
+bool host_view_is_confirmed(const struct host *host)
+{
+    return host->view && host->confirmed_version != 0 &&
+           host->view->version >= host->confirmed_version;
+}
+
 void host_on_digest(struct host *host, const char *from, struct bytes digest)
 {
     struct reader reader = reader_of(digest);

@@ -161,6 +161,8 @@ struct host {
     uint32_t heard_meta_leader; /* from others; MEMBER_NONE: nobody knows */
     uint64_t fetch_ns;          /* not to ask for a view before */
     uint64_t newest_version;    /* that anybody has told of */
+    uint64_t confirmed_version; /* the newest of which the meta group's leader
+                                   has said so in this process; 0: none */
     uint64_t founding_ns;       /* since when we could found; 0: not yet */
     uint64_t join_ns;           /* not to ask before */
     uint64_t heard_ns;          /* when any other node was; 0: not asked yet */
@@ -236,6 +238,11 @@ bool host_ask_number(struct errand *errand,
                      uint32_t number,
                      enum host_service service,
                      struct bytes question);
+
+/* Whether our view is as new as what the meta group's leader has in this
+ * process: one that was kept may be old, and nothing that may happen only once
+ * is begun on its word. */
+bool host_view_is_confirmed(const struct host *host);
 
 /* ---- host_join.c ---- */
 

@@ -686,7 +686,8 @@ static void lead(struct host *host, uint32_t id, struct group *group)
 
 /* ---- steps ---- */
 
-/* The founders begin with the disks that they had at founding. */
+/* The founders begin with the disks that they had at founding; only on a view
+ * that is not an old one, for a shard begins once. */
 static void found_shard(struct host *host, uint32_t id)
 {
     const struct shard_place *place = &host->view->map.places[id - 1];
@@ -720,8 +721,9 @@ static void found_shard(struct host *host, uint32_t id)
 static void miss(struct host *host, uint32_t id)
 {
     bool is_founding = !host->view->is_founded && !host->slots[id].is_lost;
+    bool may_found = is_founding && host_view_is_confirmed(host);
     if (id != META_GROUP &&
-        (is_founding || HAS_HOST_FAULT(&host->config, LOST_RETURNS))) {
+        (may_found || HAS_HOST_FAULT(&host->config, LOST_RETURNS))) {
         found_shard(host, id);
     } else if (!is_founding) {
         ask_leader(host, id, REPLICA_LOST);

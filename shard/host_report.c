@@ -128,6 +128,10 @@ static void on_report_answer(struct errand *errand,
         return;
     }
     host->heard_meta_leader = (uint32_t)leader;
+    if (!err && newest > host->confirmed_version) {
+        host->confirmed_version = newest; /* it leads: so that is the newest */
+        host_poke(host);
+    }
     if (newest > host->newest_version) {
         host->newest_version = newest;
         host_poke(host);

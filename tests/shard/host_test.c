@@ -53,6 +53,9 @@ struct node {
     uint32_t digest_count;
     uint32_t cut_count;
     uint64_t kept_version; /* of the trust that on_trust() brought; 0: none */
+    uint8_t *first_view;   /* the first one that was to be kept, which is all
+                              that is found again */
+    size_t first_length;
 };
 
 struct fixture {
@@ -124,6 +127,30 @@ static void on_trust(void *context, struct trust *trust)
     scoped(trust_unref) struct trust *again = NULL;
     CHECK_OK(trust_decode(&again, trust_text(trust), NULL));
     node->kept_version = trust_version(again);
+}
+
+static enum err load_view(void *context, uint8_t **out, size_t *out_length)
+{
+    const struct node *node = context;
+    if (!node->first_view) {
+        return ERR_NOT_FOUND;
+    }
+    *out = malloc(node->first_length);
+    assert_non_null(*out);
+    memcpy(*out, node->first_view, node->first_length);
+    *out_length = node->first_length;
+    return ERR_NONE;
+}
+
+static void save_view(void *context, struct bytes view)
+{
+    struct node *node = context;
+    if (!node->first_view) {
+        node->first_view = malloc(view.length);
+        assert_non_null(node->first_view);
+        memcpy(node->first_view, view.data, view.length);
+        node->first_length = view.length;
+    }
 }
 
 static void on_failed(void *context, enum err err, const char *what)
@@ -217,6 +244,7 @@ static void open_host(struct node *node)
         .events = {.context = node,
                    .on_trust = on_trust,
                    .on_failed = on_failed},
+        .keep = {.context = node, .load = load_view, .save = save_view},
     };
     host_config_defaults(&config);
     config.may_found = node->machine < FOUNDER_COUNT;
@@ -343,6 +371,7 @@ static int tear_down(void **state)
         sim_disk_close(&node->disk);
         sim_kv_close(&node->kv);
         identity_unref(&node->identity);
+        free(node->first_view);
     }
     trust_unref(&fixture->trust);
     return 0;
@@ -801,6 +830,32 @@ static void nobody_founds_beside_a_node_that_holds_data(void **state)
     CHECK(!host_group(voter->host, META_GROUP));
 }
 
+/* Its copy of the view is of the time when the shards had not begun yet, and
+ * its log is gone: under its old numbers it has voted and has forgotten it. */
+static void an_old_view_does_not_begin_a_shard_again(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *old = &fixture->nodes[2];
+    start(fixture, FOUNDER_COUNT);
+    uint64_t disk_id = old->disk_id;
+    power_off(fixture, old);
+    replace_disk(old);
+    old->disk_id = disk_id;
+    power_on(fixture, old);
+    CHECK(!host_view(old->host)->is_founded);
+    for (uint32_t ms = 0; ms < 20000; ms++) {
+        run_ms(fixture, 1);
+        for (uint32_t id = 0; id <= SHARD_COUNT; id++) {
+            const struct group *group = host_group(old->host, id);
+            CHECK(!group || raft_number(group_raft(group)) > FOUNDER_COUNT);
+        }
+    }
+    CHECK(host_view(old->host)->is_founded);
+    for (uint32_t id = 0; id <= SHARD_COUNT; id++) {
+        CHECK(host_group(old->host, id));
+    }
+}
+
 static void drain(struct fixture *fixture, uint32_t number)
 {
     struct host *host = leader_of(fixture)->host;
@@ -895,6 +950,7 @@ int main(void)
         TEST(a_node_that_is_gone_for_long_is_noted_once),
         TEST(a_founder_that_missed_the_founding_gets_its_replicas),
         TEST(nobody_founds_beside_a_node_that_holds_data),
+        TEST(an_old_view_does_not_begin_a_shard_again),
         TEST(shards_that_nobody_leads_do_not_hold_up_the_others),
         TEST(a_change_that_is_refused_is_tried_again_at_leisure),
     };
