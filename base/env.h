@@ -72,10 +72,11 @@ struct files {
      * temporary file, fdatasync, rename, sync of the folder. On failure
      * nothing has changed and no temporary file is left.
      *
-     * ERR_EXISTS     `replace` is false and the file exists
-     * ERR_NO_SPACE   the device or quota is full
-     * ERR_ACCESS     we may not
-     * ERR_IO         anything else
+     * ERR_EXISTS      `replace` is false and the file exists
+     * ERR_NOT_FOUND   there is no such folder, or it is a file
+     * ERR_NO_SPACE    the device or quota is full
+     * ERR_ACCESS      we may not
+     * ERR_IO          anything else
      */
     enum err (*write)(void *context,
                       const char *path,
@@ -86,7 +87,7 @@ struct files {
     /*
      * Make a folder (0755, FILE_SECRET: 0700); its parent must exist.
      *
-     * ERR_EXISTS, ERR_NO_SPACE, ERR_ACCESS, ERR_IO
+     * ERR_EXISTS, ERR_NOT_FOUND, ERR_NO_SPACE, ERR_ACCESS, ERR_IO
      */
     enum err (*make_folder)(void *context,
                             const char *path,
@@ -112,6 +113,7 @@ struct files {
      * unlock().
      *
      * ERR_BUSY       somebody holds it, this process perhaps
+     * ERR_NOT_FOUND  there is no such folder
      * ERR_NO_SPACE, ERR_ACCESS, ERR_IO
      */
     enum err (*lock)(void *context, const char *path, void **out);

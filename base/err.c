@@ -53,6 +53,9 @@ enum err err_from_errno(int code)
         return ERR_ACCESS;
     case EEXIST:
         return ERR_EXISTS;
+    case ENOENT:
+    case ENOTDIR: /* a file stands where a folder should */
+        return ERR_NOT_FOUND;
     case ENOMEM:
         return ERR_MEMORY;
     default:

@@ -59,6 +59,12 @@ static enum err explain(struct err_detail *why, enum err err, const char *path)
         err_explain(why, "%s: no space left on the device: make room first",
                     path);
         break;
+    case ERR_NOT_FOUND:
+        err_explain(why,
+                    "%s: cannot be made: the folder above it is not there, or "
+                    "is a file",
+                    path);
+        break;
     default:
         err_explain(why, "%s: %s", path, err_text(err));
         break;

@@ -22,8 +22,6 @@ struct disk_file {
 static enum err err_of_disk(int code)
 {
     switch (code) {
-    case ENOENT:
-        return ERR_NOT_FOUND;
     case EMFILE:
     case ENFILE:
         return ERR_LIMIT;

@@ -15,12 +15,6 @@
 
 #define READ_BYTES_MIN 4096 /* for what does not tell its size, as pipes */
 
-/* For what must be there. */
-static enum err err_from_lookup(int code)
-{
-    return code == ENOENT ? ERR_NOT_FOUND : err_from_errno(code);
-}
-
 static void close_fd(int *fd)
 {
     if (*fd >= 0) {
@@ -112,7 +106,7 @@ static enum err files_read(void *context,
     scoped(close_fd) int fd =
         open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | flags);
     if (fd < 0) {
-        return err_from_lookup(errno);
+        return err_from_errno(errno);
     }
     /* Asked of the open file, not of its name: it cannot change meanwhile. */
     struct stat about;
@@ -329,7 +323,7 @@ static enum err files_list(void *context,
     struct dirent **entries = NULL;
     int count = scandir(path, &entries, is_entry, compare_names);
     if (count < 0) {
-        return err_from_lookup(errno);
+        return err_from_errno(errno);
     }
     for (int i = 0; i < count; i++) {
         visit(visitor, entries[i]->d_name);
@@ -355,11 +349,12 @@ static void lock_close(struct file_lock **lock)
 }
 
 /*
- * Lock the file that has the path now. ERR_NOT_FOUND: it was another one, as
+ * Lock the file that has the path now. `*is_gone`: it was another one, as
  * whoever held the lock has just removed it.
  */
-static enum err lock_once(struct file_lock *lock)
+static enum err lock_once(struct file_lock *lock, bool *is_gone)
 {
+    *is_gone = false;
     lock->fd =
         open(lock->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
              0600);
@@ -375,11 +370,11 @@ static enum err lock_once(struct file_lock *lock)
         return ERR_IO;
     }
     if (stat(lock->path, &named)) {
-        return err_from_lookup(errno);
+        *is_gone = errno == ENOENT;
+        return *is_gone ? ERR_NONE : err_from_errno(errno);
     }
-    return held.st_dev == named.st_dev && held.st_ino == named.st_ino
-               ? ERR_NONE
-               : ERR_NOT_FOUND;
+    *is_gone = held.st_dev != named.st_dev || held.st_ino != named.st_ino;
+    return ERR_NONE;
 }
 
 static enum err files_lock(void *context, const char *path, void **out)
@@ -394,10 +389,11 @@ static enum err files_lock(void *context, const char *path, void **out)
     if (!lock->path) {
         return ERR_MEMORY;
     }
-    enum err err = lock_once(lock);
-    while (err == ERR_NOT_FOUND) {
+    bool is_gone = false;
+    enum err err = lock_once(lock, &is_gone);
+    while (!err && is_gone) {
         close_fd(&lock->fd);
-        err = lock_once(lock);
+        err = lock_once(lock, &is_gone);
     }
     if (err) {
         return err;

@@ -29,8 +29,7 @@ enum err posix_folder_real(char **out, const char *path)
 {
     char *real = realpath(path, NULL);
     if (!real) {
-        return errno == ENOENT || errno == ENOTDIR ? ERR_NOT_FOUND
-                                                   : err_from_errno(errno);
+        return err_from_errno(errno);
     }
     *out = real;
     return ERR_NONE;

@@ -434,6 +434,11 @@ static void a_bad_start_says_why_and_how_it_ended(void **state)
     cluster_lab_fork(lab, 0, NULL);
     cluster_lab_check_end(lab, 0, REFUSED, "cluster.shards");
     cluster_lab_edit(lab, 0, "  shards: 17\n", "  shards: 16\n");
+    /* A file where its folder should be. */
+    cluster_lab_edit(lab, 0, "disk-alpha", "alpha/cluster.yaml");
+    cluster_lab_fork(lab, 0, NULL);
+    cluster_lab_check_end(lab, 0, REFUSED, "or is a file");
+    cluster_lab_edit(lab, 0, "alpha/cluster.yaml", "disk-alpha");
     cluster_lab_start(lab, 0);
     /* The same node once more: here, and on another machine with the same
      * folder. */

@@ -237,14 +237,14 @@ static void tells_what_is_missing_from_what_fails(void **state)
     CHECK_ERR(f->files->remove(NULL, f->path), ERR_NOT_FOUND);
     CHECK_ERR(f->files->list(NULL, f->path, add_name, NULL), ERR_NOT_FOUND);
     CHECK_OK(write_text(f, FILE_PUBLIC, false, "x"));
-    CHECK_ERR(f->files->list(NULL, f->path, add_name, NULL), ERR_IO);
+    CHECK_ERR(f->files->list(NULL, f->path, add_name, NULL), ERR_NOT_FOUND);
     CHECK_ERR(f->files->make_folder(NULL, f->path, FILE_PUBLIC), ERR_EXISTS);
 
     (void)temp_folder_path(&f->folder, f->path, "none/file");
-    CHECK_ERR(write_text(f, FILE_PUBLIC, true, "x"), ERR_IO);
-    CHECK_ERR(f->files->make_folder(NULL, f->path, FILE_PUBLIC), ERR_IO);
+    CHECK_ERR(write_text(f, FILE_PUBLIC, true, "x"), ERR_NOT_FOUND);
+    CHECK_ERR(f->files->make_folder(NULL, f->path, FILE_PUBLIC), ERR_NOT_FOUND);
     (void)temp_folder_path(&f->folder, f->path, "file/below");
-    CHECK_ERR(write_text(f, FILE_PUBLIC, true, "x"), ERR_IO);
+    CHECK_ERR(write_text(f, FILE_PUBLIC, true, "x"), ERR_NOT_FOUND);
     CHECK_ERR(f->files->write(NULL, "", FILE_PUBLIC, true, bytes_of("", 0)),
               ERR_IO);
     CHECK_ERR(f->files->make_folder(NULL, "/", FILE_PUBLIC), ERR_IO);
@@ -273,7 +273,7 @@ static void makes_a_folder_named_with_a_slash_at_its_end(void **state)
     CHECK_OK(f->files->make_folder(NULL, path, FILE_SECRET));
     CHECK_ERR(f->files->make_folder(NULL, path, FILE_SECRET), ERR_EXISTS);
     (void)temp_folder_path(&f->folder, f->path, "file/");
-    CHECK_ERR(write_text(f, FILE_PUBLIC, true, "x"), ERR_IO);
+    CHECK_ERR(write_text(f, FILE_PUBLIC, true, "x"), ERR_NOT_FOUND);
     check_names(f, "keys");
 }
 
@@ -506,13 +506,13 @@ static void tells_why_it_cannot_lock(void **state)
     char path[256];
     void *lock = NULL;
     CHECK_ERR(f->files->lock(f->files->context, "/nowhere/lock", &lock),
-              ERR_IO);
+              ERR_NOT_FOUND);
     CHECK_ERR(f->files->lock(f->files->context, f->folder.path, &lock), ERR_IO);
     CHECK(symlink("/dev/null", f->path) == 0);
     CHECK_ERR(lock_file(f, &lock), ERR_IO);
     CHECK(unlink(f->path) == 0);
     (void)temp_folder_path(&f->folder, path, "none/lock");
-    CHECK_ERR(f->files->lock(f->files->context, path, &lock), ERR_IO);
+    CHECK_ERR(f->files->lock(f->files->context, path, &lock), ERR_NOT_FOUND);
     CHECK(lock == NULL);
 }
 
