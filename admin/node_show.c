@@ -10,9 +10,13 @@
 #include <string.h>
 
 static const struct table_column columns[] = {
-    {"NODE", false},    {"STATE", false},   {"UP", false},    {"OWNS", true},
-    {"REPLICAS", true}, {"LEADS", true},    {"WEIGHT", true}, {"ZONE", false},
-    {"VIEW", true},     {"RELEASE", false}, {"SINCE", true},  {0}};
+    {"NODE", false},     {"STATE", false},
+    {"UP", false},       {"OWNS", true},
+    {"REPLICAS", true},  {"LEADS", true},
+    {"WEIGHT", true},    {"ZONE", false},
+    {"DISK FREE", true}, {"MEMORY", true},
+    {"VIEW", true},      {"RELEASE", false},
+    {"SINCE", true},     {0}};
 
 static enum table_tone tone_of_state(const char *state)
 {
@@ -31,6 +35,14 @@ static void add_number(struct table *table, const json_t *node, const char *key)
     }
 }
 
+/* What is not known: "-". */
+static struct human size_at(const json_t *node, const char *key)
+{
+    return answer_has_number(node, key)
+               ? human_size((uint64_t)answer_number(node, key))
+               : (struct human){"-"};
+}
+
 static void add_node(struct table *table, const json_t *node, int64_t now_ms)
 {
     const char *state = answer_name(node, "state");
@@ -45,6 +57,8 @@ static void add_node(struct table *table, const json_t *node, int64_t now_ms)
     add_number(table, node, "leads");
     add_number(table, node, "weight");
     table_cell(table, TABLE_PLAIN, "%s", *zone ? zone : "-");
+    table_cell(table, TABLE_PLAIN, "%s", size_at(node, "free_bytes").text);
+    table_cell(table, TABLE_PLAIN, "%s", size_at(node, "resident_bytes").text);
     add_number(table, node, "view");
     table_cell(table, TABLE_PLAIN, "%s", answer_name(node, "release"));
     table_cell(table, TABLE_PLAIN, "%s",
@@ -103,6 +117,7 @@ static enum exit_code print_node(const struct command *command,
         "Roles     %s; weight %" PRId64 ", zone %s\n"
         "Door      %s\n"
         "Runs      %s, view %" PRId64 "\n"
+        "Has       %s of disk free, %s in memory\n"
         "Leads     %" PRId64 " shards\n"
         "Owns      ",
         answer_name(node, "name"), answer_number(node, "number"),
@@ -111,7 +126,8 @@ static enum exit_code print_node(const struct command *command,
         answer_number(node, "heard_by"), answer_number(node, "observers"),
         roles, answer_number(node, "weight"), *zone ? zone : "-",
         answer_name(node, "door"), answer_name(node, "release"),
-        answer_number(node, "view"), answer_number(node, "leads"));
+        answer_number(node, "view"), size_at(node, "free_bytes").text,
+        size_at(node, "resident_bytes").text, answer_number(node, "leads"));
     print_shards(out, node, "owner");
     fprintf(out, "Replicas  ");
     print_shards(out, node, "replica");

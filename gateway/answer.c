@@ -1,6 +1,7 @@
 #include "gateway/answer.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #define STATUS_UNAVAILABLE 503
 
 static const char text_type[] = "text/plain; charset=utf-8";
+static const char json_type[] = "application/json";
 
 /* Prometheus, "Exposition formats", section "Text-based format". */
 static const char metrics_type[] = "text/plain; version=0.0.4; charset=utf-8";
@@ -32,26 +34,95 @@ static enum err say(struct answer *out, uint32_t status, const char *line)
     return ERR_NONE;
 }
 
-static enum err say_live(struct answer *out, const struct answer_source *source)
+/* ---- health ---- */
+
+struct health {
+    const char *name; /* "ready" */
+    bool is_so;
+    const char *why; /* when it is not; "": nobody knows */
+};
+
+/* A text of JSON, in quotes; UTF-8 needs no more than this. */
+static size_t put_quoted(char *to, const char *text)
 {
-    return source->is_live(source->context)
-               ? say(out, STATUS_OK, "live")
-               : say(out, STATUS_UNAVAILABLE, "not live");
+    size_t length = 0;
+    to[length++] = '"';
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c < 0x20) {
+            c = ' '; /* it is one line */
+        }
+        if (c == '"' || c == '\\') {
+            to[length++] = '\\';
+        }
+        to[length++] = (char)c;
+    }
+    to[length++] = '"';
+    to[length] = '\0';
+    return length;
+}
+
+/* {"ready": false, "why": "..."} */
+static enum err say_health_json(struct answer *out, const struct health *health)
+{
+    char why[2 * sizeof(struct err_detail) + 3];
+    char line[sizeof why + 64];
+    (void)put_quoted(why, health->why);
+    (void)snprintf(
+        line, sizeof line, "{\"%s\": %s%s%s}", health->name,
+        health->is_so ? "true" : "false",
+        health->is_so ? "" : ", \"why\": ", health->is_so ? "" : why);
+    enum err err =
+        say(out, health->is_so ? STATUS_OK : STATUS_UNAVAILABLE, line);
+    if (!err) {
+        out->content_type = json_type;
+    }
+    return err;
+}
+
+static enum err say_health(struct answer *out,
+                           const struct answer_request *request,
+                           const struct health *health)
+{
+    char line[sizeof(struct err_detail)];
+    if (request->accepts_json) {
+        return say_health_json(out, health);
+    }
+    if (health->is_so) {
+        return say(out, STATUS_OK, health->name);
+    }
+    (void)snprintf(line, sizeof line, "%s%s", *health->why ? "" : "not ",
+                   *health->why ? health->why : health->name);
+    return say(out, STATUS_UNAVAILABLE, line);
+}
+
+static enum err say_live(struct answer *out,
+                         const struct answer_source *source,
+                         const struct answer_request *request)
+{
+    struct health health = {
+        .name = "live", .is_so = source->is_live(source->context), .why = ""};
+    return say_health(out, request, &health);
 }
 
 static enum err say_ready(struct answer *out,
-                          const struct answer_source *source)
+                          const struct answer_source *source,
+                          const struct answer_request *request)
 {
     struct err_detail why = {0};
-    if (source->is_ready(source->context, &why)) {
-        return say(out, STATUS_OK, "ready");
-    }
-    return say(out, STATUS_UNAVAILABLE, *why.text ? why.text : "not ready");
+    struct health health = {.name = "ready",
+                            .is_so = source->is_ready(source->context, &why),
+                            .why = why.text};
+    return say_health(out, request, &health);
 }
 
+/* ---- metrics ---- */
+
 static enum err say_metrics(struct answer *out,
-                            const struct answer_source *source)
+                            const struct answer_source *source,
+                            const struct answer_request *request)
 {
+    (void)request;
     char *body = NULL;
     size_t length = 0;
     enum err err = source->render_metrics(source->context, &body, &length);
@@ -68,7 +139,9 @@ static enum err say_metrics(struct answer *out,
 
 static const struct {
     const char *path;
-    enum err (*say)(struct answer *out, const struct answer_source *source);
+    enum err (*say)(struct answer *out,
+                    const struct answer_source *source,
+                    const struct answer_request *request);
 } pages[] = {
     {"/live", say_live},
     {"/ready", say_ready},
@@ -77,15 +150,14 @@ static const struct {
 
 enum err answer_make(struct answer *out,
                      const struct answer_source *source,
-                     enum answer_method method,
-                     const char *path)
+                     const struct answer_request *request)
 {
     for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
-        if (strcmp(pages[i].path, path) != 0) {
+        if (strcmp(pages[i].path, request->path) != 0) {
             continue;
         }
-        if (method != ANSWER_OTHER) {
-            return pages[i].say(out, source);
+        if (request->method != ANSWER_OTHER) {
+            return pages[i].say(out, source, request);
         }
         enum err err = say(out, STATUS_NO_METHOD, "only GET and HEAD");
         if (!err) {

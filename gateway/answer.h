@@ -35,6 +35,12 @@ enum answer_method {
     ANSWER_OTHER, /* any that we do not serve */
 };
 
+struct answer_request {
+    enum answer_method method;
+    const char *path;  /* without a query behind it */
+    bool accepts_json; /* the health pages can be had as JSON, too */
+};
+
 struct answer {
     uint32_t status; /* of HTTP */
     const char *content_type;
@@ -44,10 +50,11 @@ struct answer {
 };
 
 /*
- * Answer `path`, which has no query behind it:
+ * Answer by the path:
  *
  * /live      200 or 503
  * /ready     200, or 503 and the reason
+ *            both as a line, or as JSON: {"ready": false, "why": "..."}
  * /metrics   200, or 500 and the error
  * any other  404
  *
@@ -55,8 +62,7 @@ struct answer {
  */
 FALLIBLE answer_make(struct answer *out,
                      const struct answer_source *source,
-                     enum answer_method method,
-                     const char *path);
+                     const struct answer_request *request);
 
 void answer_clear(struct answer *answer);
 

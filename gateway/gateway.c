@@ -13,6 +13,7 @@
 #define CHUNK_BYTES 16384      /* of a body, at a time */
 #define ANSWER_HEAD_BYTES 1024 /* status line and headers */
 #define OWN_DESCRIPTORS 8      /* of libwebsockets: its event and so on */
+#define ACCEPT_BYTES 1024      /* a longer header asks for text */
 #define LINGER_S 2             /* for the peer to take the last answer */
 #define ACCEPT_PAUSE_US 1000   /* until a cut connection is gone */
 
@@ -150,6 +151,15 @@ static enum answer_method method_of(struct lws *wsi)
     }
 }
 
+/* Whether the client asks for JSON; by default it is text. */
+static bool accepts_json(struct lws *wsi)
+{
+    char types[ACCEPT_BYTES];
+    int length =
+        lws_hdr_copy(wsi, types, (int)sizeof types, WSI_TOKEN_HTTP_ACCEPT);
+    return length > 0 && strstr(types, "application/json") != NULL;
+}
+
 static int on_request(struct gateway *gateway,
                       struct lws *wsi,
                       struct request *request,
@@ -165,7 +175,9 @@ static int on_request(struct gateway *gateway,
             method == ANSWER_OTHER ||
             lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0 ||
             lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0};
-    if (answer_make(&request->answer, &gateway->source, method, path)) {
+    struct answer_request asked = {
+        .method = method, .path = path, .accepts_json = accepts_json(wsi)};
+    if (answer_make(&request->answer, &gateway->source, &asked)) {
         return -1;
     }
     lws_callback_on_writable(wsi);

@@ -29,6 +29,16 @@ static void write_roles(const struct member *member, struct fields *fields)
     fields_end(&list);
 }
 
+/* 0: not known. */
+static void write_size(struct fields *fields, const char *key, uint64_t bytes)
+{
+    if (bytes > 0) {
+        fields_uint(fields, key, bytes);
+    } else {
+        fields_nil(fields, key);
+    }
+}
+
 static void write_report(const struct control *control,
                          const struct member *member,
                          struct fields *fields)
@@ -41,6 +51,8 @@ static void write_report(const struct control *control,
         fields_uint(fields, "observers", report->asked_count);
         fields_uint(fields, "view", report->view_version);
         fields_text(fields, "release", report->version);
+        write_size(fields, "free_bytes", report->free_bytes);
+        write_size(fields, "resident_bytes", report->resident_bytes);
         return;
     }
     fields_nil(fields, "heard_by");
@@ -52,6 +64,8 @@ static void write_report(const struct control *control,
         fields_nil(fields, "view");
         fields_nil(fields, "release");
     }
+    fields_nil(fields, "free_bytes");
+    fields_nil(fields, "resident_bytes");
 }
 
 static void write_member(const struct control *control,

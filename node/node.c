@@ -5,6 +5,7 @@
 #include "base/posix/posix_clock.h"
 #include "base/posix/posix_entropy.h"
 #include "base/posix/posix_files.h"
+#include "base/posix/posix_memory.h"
 #include "base/scope.h"
 #include "base/time_units.h"
 #include "gateway/gateway.h"
@@ -13,6 +14,7 @@
 #include "node/farewell.h"
 #include "node/kept_file.h"
 #include "node/links.h"
+#include "node/readiness.h"
 #include "node/shards.h"
 #include "node/storage.h"
 #include "shard/host.h"
@@ -59,7 +61,7 @@ struct node {
     struct err_detail failure_why;
 
     /* For the gateway's thread. */
-    _Atomic bool is_ready;
+    struct readiness readiness;
     _Atomic uint64_t looked_ns;
 };
 
@@ -143,7 +145,7 @@ static void look_whether_ready(struct node *node)
         node->tell_ns = reactor_now_ns(reactor_of(node)) + TELL_NS;
     }
     counts_sample(node->counts, node->router, is_ready);
-    atomic_store(&node->is_ready, is_ready);
+    readiness_say(&node->readiness, is_ready, &why);
     atomic_store(&node->looked_ns, clock_now_ns(posix_clock()));
     if (is_ready && !node->has_started) {
         node->has_started = true;
@@ -185,11 +187,20 @@ static bool look_whether_ended(struct node *node)
     return node->is_ending && host_is_idle(node->host);
 }
 
+static void tell_leaving(struct node *node)
+{
+    struct err_detail why = {{0}};
+    err_explain(&why, "%s",
+                node->failure ? node->failure_why.text
+                              : "it leaves: what it leads is handed over");
+    readiness_say(&node->readiness, false, &why);
+}
+
 static void run_look(struct timer *timer)
 {
     struct node *node = OWNER_OF(timer, struct node, look_timer);
     if (node->failure || node->leave_until_ns != 0) {
-        atomic_store(&node->is_ready, false);
+        tell_leaving(node);
         if (look_whether_ended(node)) {
             node->options.events.on_ended(node->options.events.context);
             return;
@@ -250,13 +261,8 @@ static bool is_live(void *context)
 
 static bool is_ready(void *context, struct err_detail *why)
 {
-    struct node *node = context;
-    bool is_ready = atomic_load(&node->is_ready);
-    if (!is_ready) {
-        err_explain(why, "the node does not serve all its shards yet, or "
-                         "leaves: troupe cluster status says more");
-    }
-    return is_ready;
+    const struct node *node = context;
+    return readiness_hear(&node->readiness, why);
 }
 
 static enum err render_metrics(void *context, char **out, size_t *out_length)
@@ -366,6 +372,7 @@ static enum err open_host(struct node *node, struct err_detail *why)
         .raft_links = node->raft_links,
         .machines = shards_machines(node->shards),
         .keep = kept_file_keep(node->view_file),
+        .resident_bytes = posix_memory_resident_bytes,
         .events = {.context = node,
                    .on_view = on_view,
                    .on_leader = on_leader,
@@ -474,6 +481,8 @@ enum err node_open(struct node **out,
         return ERR_MEMORY;
     }
     node->options = *options;
+    readiness_say(&node->readiness, false,
+                  &(struct err_detail){.text = "it starts"});
     node->look_timer.fire = run_look;
     node->leave_event.run = run_leave;
     node->reload_event.run = run_reload;

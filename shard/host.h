@@ -75,7 +75,8 @@ struct host_config {
     struct raft_links *raft_links;
     struct host_machines machines;
     struct host_events events;
-    struct host_keep keep; /* {0}: nowhere */
+    struct host_keep keep;            /* {0}: nowhere */
+    uint64_t (*resident_bytes)(void); /* of this process; NULL: unknown */
     /* All but mesh, events, node; those are set here. */
     struct multiraft_config multiraft;
     uint32_t step_ms;   /* between looks at what is to be done */
@@ -187,10 +188,10 @@ struct host_node_report {
     int64_t at_ms;         /* 0: never */
     uint64_t view_version; /* that it has */
     uint64_t incarnation;
-    uint64_t free_bytes; /* of the disk */
-    uint64_t resident_bytes;
-    uint32_t heard_count; /* how many nodes hear it */
-    uint32_t asked_count; /* of how many that have reported lately */
+    uint64_t free_bytes;     /* of the disk */
+    uint64_t resident_bytes; /* of the process; 0: unknown, also above */
+    uint32_t heard_count;    /* how many nodes hear it */
+    uint32_t asked_count;    /* of how many that have reported lately */
     char version[32];
 };
 

@@ -188,13 +188,15 @@ static inline struct log *host_log(const struct host *host)
 }
 
 /* The head of what nodes say to each other: an array of at least so many
- * values, of which the version is one. Anything else fails the reader. */
-static inline void host_read_head(struct reader *reader, uint32_t field_min)
+ * values, of which the version is one. Anything else fails the reader. How
+ * many there are: a newer release may say more. */
+static inline uint32_t host_read_head(struct reader *reader, uint32_t field_min)
 {
-    (void)pack_read_array_of(reader, field_min, UINT32_MAX);
+    uint32_t count = pack_read_array_of(reader, field_min, UINT32_MAX);
     if (pack_read_uint(reader) != HOST_WIRE_VERSION) {
         reader->failed = true;
     }
+    return count;
 }
 
 /* ---- host.c ---- */

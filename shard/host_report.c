@@ -11,6 +11,8 @@
 #define HEAD_BYTES 512
 #define SHARD_BYTES (64 + RAFT_MEMBERS_MAX * 20)
 #define ANSWER_BYTES 32
+#define REPORT_FIELDS 8
+#define REPORT_FIELDS_MIN 6 /* of releases without disk and memory */
 #define LAG_UNHEARD UINT64_MAX
 
 /* ---- reporting ---- */
@@ -79,7 +81,8 @@ static const struct group *led_group(const struct host *host, uint32_t shard)
     return group && raft_is_settled(group_raft(group)) ? group : NULL;
 }
 
-/* [version, incarnation, view version, release, hears, [shard, ...]] */
+/* [version, incarnation, view version, release, hears, [shard, ...], free
+ * bytes of the disk, resident bytes] */
 static bool write_report(struct host *host, struct writer *writer)
 {
     uint32_t shard_count = host->view->map.shard_count;
@@ -93,7 +96,7 @@ static bool write_report(struct host *host, struct writer *writer)
         return false;
     }
     *writer = writer_of(buffer, bytes);
-    pack_array(writer, 6);
+    pack_array(writer, REPORT_FIELDS);
     pack_uint(writer, HOST_WIRE_VERSION);
     pack_uint(writer, endpoint_incarnation(host->config.endpoint));
     pack_uint(writer, host->view->version);
@@ -106,6 +109,9 @@ static bool write_report(struct host *host, struct writer *writer)
             write_shard(host, writer, shard, group);
         }
     }
+    pack_uint(writer, host_log_stats(host).free_bytes);
+    pack_uint(writer,
+              host->config.resident_bytes ? host->config.resident_bytes() : 0);
     return !writer->failed;
 }
 
@@ -258,7 +264,7 @@ static bool read_report(struct host *host,
 {
     struct node_news *node = &news->nodes[from];
     struct reader reader = reader_of(bytes);
-    host_read_head(&reader, 6);
+    uint32_t fields = host_read_head(&reader, REPORT_FIELDS_MIN);
     if (reader.failed) {
         return false;
     }
@@ -278,7 +284,12 @@ static bool read_report(struct host *host,
             return false;
         }
     }
-    return true;
+    if (fields < REPORT_FIELDS) {
+        return true;
+    }
+    node->report.free_bytes = pack_read_uint(&reader);
+    node->report.resident_bytes = pack_read_uint(&reader);
+    return !reader.failed;
 }
 
 static uint32_t number_of(const struct host *host, const struct asked *asked)

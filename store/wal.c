@@ -217,6 +217,7 @@ static void drop_removed(struct wal *log)
 
 static void look_at_space(struct wal *log)
 {
+    log->stats.free_bytes = log->flush.free_bytes;
     log->is_low = log->flush.free_bytes < log->config.free_bytes_min;
     if (log->is_low) {
         reactor_timer_set(log->config.reactor, &log->look_timer, LOW_LOOK_NS);

@@ -175,6 +175,7 @@ struct wal_stats {
     uint64_t record_count;
     uint64_t bytes; /* of segments, on disk */
     uint64_t segment_count;
+    uint64_t free_bytes; /* of the disk, when it was last written to */
 };
 struct wal_stats wal_stats(const struct wal *log);
 

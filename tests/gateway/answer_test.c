@@ -61,7 +61,8 @@ static void check_answer(struct node *node,
 {
     struct answer_source source = source_of(node);
     scoped(answer_clear) struct answer answer = {0};
-    CHECK_OK(answer_make(&answer, &source, method, path));
+    CHECK_OK(answer_make(&answer, &source,
+                         &(struct answer_request){method, path, false}));
     assert_int_equal(answer.status, status);
     assert_int_equal(answer.body_bytes, strlen(body));
     assert_memory_equal(answer.body, body, strlen(body));
@@ -87,6 +88,30 @@ static void says_why_it_is_not_ready(void **state)
     check_answer(&node, ANSWER_GET, "/ready", 503, "not ready\n");
 }
 
+static void check_json(struct node *node, const char *path, const char *body)
+{
+    struct answer_source source = source_of(node);
+    scoped(answer_clear) struct answer answer = {0};
+    CHECK_OK(answer_make(&answer, &source,
+                         &(struct answer_request){ANSWER_GET, path, true}));
+    assert_string_equal(answer.content_type, "application/json");
+    assert_int_equal(answer.body_bytes, strlen(body));
+    assert_memory_equal(answer.body, body, strlen(body));
+}
+
+static void says_the_same_as_json_to_who_asks_for_it(void **state)
+{
+    (void)state;
+    struct node node = {.is_ready = true, .is_live = true};
+    check_json(&node, "/ready", "{\"ready\": true}\n");
+    check_json(&node, "/live", "{\"live\": true}\n");
+    node = (struct node){.reason = "asks \"beta\"\tin C:\\"};
+    check_json(&node, "/ready",
+               "{\"ready\": false, \"why\": "
+               "\"asks \\\"beta\\\" in C:\\\\\"}\n");
+    check_json(&node, "/live", "{\"live\": false, \"why\": \"\"}\n");
+}
+
 static void gives_the_metrics_or_says_why_not(void **state)
 {
     (void)state;
@@ -102,7 +127,9 @@ static void names_the_format_that_prometheus_reads(void **state)
     struct node node = {0};
     struct answer_source source = source_of(&node);
     scoped(answer_clear) struct answer answer = {0};
-    CHECK_OK(answer_make(&answer, &source, ANSWER_GET, "/metrics"));
+    CHECK_OK(
+        answer_make(&answer, &source,
+                    &(struct answer_request){ANSWER_GET, "/metrics", true}));
     assert_string_equal(answer.content_type,
                         "text/plain; version=0.0.4; charset=utf-8");
     CHECK(!answer.allow);
@@ -132,7 +159,9 @@ static void serves_two_methods_and_names_them(void **state)
     check_answer(&node, ANSWER_HEAD, "/live", 200, "live\n");
     node.asked = 0;
     scoped(answer_clear) struct answer answer = {0};
-    CHECK_OK(answer_make(&answer, &source, ANSWER_OTHER, "/live"));
+    CHECK_OK(
+        answer_make(&answer, &source,
+                    &(struct answer_request){ANSWER_OTHER, "/live", false}));
     assert_int_equal(answer.status, 405);
     assert_string_equal(answer.allow, "GET, HEAD");
     assert_int_equal(node.asked, 0);
@@ -143,6 +172,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(says_whether_the_process_works),
         cmocka_unit_test(says_why_it_is_not_ready),
+        cmocka_unit_test(says_the_same_as_json_to_who_asks_for_it),
         cmocka_unit_test(gives_the_metrics_or_says_why_not),
         cmocka_unit_test(names_the_format_that_prometheus_reads),
         cmocka_unit_test(asks_nobody_about_other_paths),

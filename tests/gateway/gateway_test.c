@@ -221,6 +221,22 @@ static void answers_each_path(void **state)
               "nothing is here: try /live, /ready or /metrics\n");
 }
 
+static void answers_in_json_when_that_is_accepted(void **state)
+{
+    (void)state;
+    scoped(tear_down) struct fixture fixture = {0};
+    set_up(&fixture, LONG_MS);
+    scoped(hang_up) int fd = dial(&fixture);
+    scoped(reply_clear) struct reply reply = {0};
+    say(fd, "GET /ready HTTP/1.1\r\nHost: a\r\n"
+            "Accept: text/html, application/json;q=0.9\r\n\r\n");
+    read_reply(&reply, fd, true);
+    assert_int_equal(reply.status, 503);
+    CHECK(strstr(reply.head, "\r\ncontent-type: application/json\r\n"));
+    assert_string_equal(
+        reply.body, "{\"ready\": false, \"why\": \"shard 3 has no owner\"}\n");
+}
+
 /* A comment, or NAME{LABELS} VALUE with its type said before. */
 static bool is_metrics_line(const char *line, char type_of[static 128])
 {
@@ -689,6 +705,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_each_path),
+        cmocka_unit_test(answers_in_json_when_that_is_accepted),
         cmocka_unit_test(gives_metrics_that_prometheus_can_read),
         cmocka_unit_test(sends_no_body_to_head),
         cmocka_unit_test(sends_a_long_body_whole),

@@ -386,6 +386,7 @@ static int set_up(void **state)
         host.nodes[i] =
             (struct host_node_report){.at_ms = WALL_MS,
                                       .view_version = host.view->version,
+                                      .free_bytes = i == 1 ? 5000 : 0,
                                       .heard_count = 2,
                                       .asked_count = 2};
     }
@@ -620,6 +621,17 @@ static void names_what_is_wrong(void **state)
     pack_skip(&problems);
     assert_string_equal(text_in(problems),
                         "3 shards have replicas that are away or far behind");
+}
+
+static void says_what_a_node_has_left(void **state)
+{
+    (void)state;
+    ask("node.show", ARGS({.key = "name", .text = "beta"}));
+    check_answered();
+    CHECK(number_in(answer_of("free_bytes")) == 5000);
+    struct reader unknown = answer_of("resident_bytes");
+    pack_read_nil(&unknown);
+    CHECK(!unknown.failed);
 }
 
 static void says_that_a_drain_waits_for_another_node(void **state)
@@ -1026,6 +1038,7 @@ int main(void)
         TEST(every_verb_that_looks_answers),
         TEST(says_that_all_is_well),
         TEST(names_what_is_wrong),
+        TEST(says_what_a_node_has_left),
         TEST(says_that_a_drain_waits_for_another_node),
         TEST(refuses_what_it_does_not_know),
         TEST(says_which_role_is_needed),

@@ -28,6 +28,7 @@
 #define MACHINE_COUNT (HOST_COUNT + 1)
 #define LOG_BYTES 65536
 #define FREE_BYTES_MIN 1000000 /* of a disk; then requests are refused */
+#define RESIDENT_BYTES 123456789
 
 struct node {
     struct fixture *fixture;
@@ -219,6 +220,11 @@ static void fill_multiraft(struct node *node, struct multiraft_config *config)
     config->free_bytes_min = FREE_BYTES_MIN;
 }
 
+static uint64_t resident_bytes(void)
+{
+    return RESIDENT_BYTES;
+}
+
 static void open_host(struct node *node)
 {
     char door[SOCKET_URL_BYTES];
@@ -245,6 +251,7 @@ static void open_host(struct node *node)
                    .on_trust = on_trust,
                    .on_failed = on_failed},
         .keep = {.context = node, .load = load_view, .save = save_view},
+        .resident_bytes = resident_bytes,
     };
     host_config_defaults(&config);
     config.may_found = node->machine < FOUNDER_COUNT;
@@ -436,6 +443,24 @@ static void check_bus(struct fixture *fixture, uint32_t first, uint32_t end)
     run_ms(fixture, 100);
     for (uint32_t i = first; i < end; i++) {
         CHECK(fixture->nodes[i].digest_count - before[i] == end - first - 1);
+    }
+}
+
+/* ---- what nodes report ---- */
+
+static void the_leader_hears_of_disks_and_memory(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, FOUNDER_COUNT);
+    const struct host *leader = leader_of(fixture)->host;
+    for (uint32_t i = 0; i < FOUNDER_COUNT; i++) {
+        uint32_t number = host_number(fixture->nodes[i].host);
+        const struct host_node_report *report =
+            host_node_report(leader, number);
+        CHECK(report->resident_bytes == RESIDENT_BYTES);
+        CHECK(report->free_bytes ==
+              host_log_stats(fixture->nodes[i].host).free_bytes);
+        CHECK(report->free_bytes > 0);
     }
 }
 
@@ -936,6 +961,7 @@ int main(void)
 {
     CHECK_OK(identity_library_init());
     const struct CMUnitTest tests[] = {
+        TEST(the_leader_hears_of_disks_and_memory),
         TEST(the_leader_hands_the_bus_key_to_all),
         TEST(a_node_that_restarts_gets_the_bus_key_again),
         TEST(a_new_leader_makes_a_new_bus_key),
