@@ -24,6 +24,7 @@ struct waiter {
 
 void router_config_defaults(struct router_config *config)
 {
+    config->quiet_ms = 750;
     config->request_max = 1u << 16;
     config->held_bytes_max = 64u << 20;
 }
@@ -178,7 +179,7 @@ static void take_out(struct held_request *held)
     if (held->state == HELD_WAITS) {
         route_drop(router->routes[held->shard], held);
     } else if (held->state == HELD_ASKED) {
-        calls_cancel(router->config.calls, &held->call);
+        route_unask(router->routes[held->shard], held);
     }
     if (held->state != HELD_IN_GROUP) {
         held->state = HELD_NEW;
@@ -386,6 +387,7 @@ void router_on_leader(struct router *router, uint32_t shard)
         route->hint = MEMBER_NONE; /* our replica knows better */
         backoff_reset(&route->backoff);
         route_wake(route);
+        route_follow(route);
     }
 }
 
@@ -406,6 +408,7 @@ enum err router_open(struct router **out, const struct router_config *config)
         return ERR_MEMORY;
     }
     router->config = *config;
+    router->look_timer.fire = route_look;
     calls_serve(config->calls, HOST_SERVICE_REQUEST, on_asked, router, true);
     *out = router;
     return ERR_NONE;
@@ -458,6 +461,7 @@ void router_close(struct router **router)
     while ((*router)->held) {
         close_held(*router, (*router)->held);
     }
+    reactor_timer_cancel((*router)->config.reactor, &(*router)->look_timer);
     for (uint32_t i = 0; i < SHARD_COUNT_MAX; i++) {
         free((*router)->routes[i]); /* empty: its timer is not set */
     }

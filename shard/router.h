@@ -51,6 +51,8 @@ struct router_config {
     struct calls *calls;
     const struct clock *clock;
     struct reactor *reactor;
+    uint32_t quiet_ms; /* a node that was not heard for so long may stand still:
+                          another is asked. More than the links' heartbeat */
     uint32_t request_max;  /* at the same time, of ours and of others */
     size_t held_bytes_max; /* of their commands */
 #ifdef TROUPE_FAULTS
@@ -76,7 +78,8 @@ bool router_is_idle(const struct router *router);
  * host_close(); not from within `done`. */
 void router_close(struct router **router);
 
-/* Of host_events: those that wait for a leader go on. */
+/* Of host_events: those that wait for a leader go on, and those that are with
+ * another node and may be repeated go to the new one. */
 void router_on_leader(struct router *router, uint32_t shard);
 void router_on_view(struct router *router);
 
@@ -127,6 +130,7 @@ struct router_stats {
     uint64_t forwarded; /* sent to another node */
     uint64_t waited;    /* had to wait for a leader */
     uint64_t repeated;  /* sent again */
+    uint64_t recalled;  /* of them, before the node that had them answered */
     uint64_t refused;   /* too many */
     uint64_t timed_out;
     uint64_t uncertain;

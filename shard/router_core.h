@@ -31,7 +31,7 @@ struct held_request {
     struct router *router; /* NULL: closed, only the group has it */
     struct router_request *request;
     struct asked *asked;
-    struct held_request *next; /* in its route, or of those that are spare */
+    struct held_request *next; /* in a list of its route, or of the spare */
     struct held_request *previous;
     struct held_request *next_held; /* of all */
     struct held_request *previous_held;
@@ -60,13 +60,15 @@ struct held_request {
     uint8_t small[HELD_COMMAND_BYTES];
 };
 
-/* One shard's: those that wait, in the order in which they came. */
+/* One shard's: those that wait, in the order in which they came, and those
+ * that other nodes were asked, in none. */
 struct route {
     struct router *router;
     uint32_t shard;
     uint32_t hint; /* who leads, as others say; MEMBER_NONE */
     struct held_request *first;
     struct held_request *last;
+    struct held_request *asked;
     struct timer timer; /* try again */
     struct backoff backoff;
 };
@@ -82,7 +84,8 @@ struct router {
     uint32_t held_count;
     uint32_t spare_count;
     size_t held_bytes;
-    uint8_t *buffer; /* for questions to others */
+    struct timer look_timer; /* while others are asked: do they stand still? */
+    uint8_t *buffer;         /* for questions to others */
     size_t buffer_bytes;
     struct route *routes[SHARD_COUNT_MAX]; /* made when first needed, kept */
 };
@@ -112,11 +115,18 @@ struct route *router_route(struct router *router, uint32_t shard);
 /* Have it done, or wait its turn. */
 void route_take(struct route *route, struct held_request *held);
 
-/* It waits no more. */
+/* It waits no more, or another node is asked no more. */
 void route_drop(struct route *route, struct held_request *held);
+void route_unask(struct route *route, struct held_request *held);
 
 /* Those that wait try again now. */
 void route_wake(struct route *route);
+
+/* Who leads may be another: what is with the one before goes there. */
+void route_follow(struct route *route);
+
+/* Of `look_timer`: what is with a node that is quiet goes elsewhere. */
+void route_look(struct timer *timer);
 
 /* Whether a majority of a shard's replicas is away, seen from here. */
 bool route_lacks_majority(const struct route *route);

@@ -11,6 +11,9 @@
 static const struct backoff_config pauses = {
     .base_ms = 5, .multiplier_percent = 200, .max_ms = 100};
 
+/* Between looks at those who were asked. */
+#define LOOK_NS (250 * NS_PER_MS)
+
 /* Where a request can go: to a group here, or else to a node. */
 struct aim {
     struct group *group;
@@ -70,6 +73,39 @@ void route_drop(struct route *route, struct held_request *held)
     }
 }
 
+/* ---- those that others were asked ---- */
+
+static void note_asked(struct route *route, struct held_request *held)
+{
+    struct router *router = route->router;
+    held->previous = NULL;
+    held->next = route->asked;
+    if (held->next) {
+        held->next->previous = held;
+    }
+    route->asked = held;
+    held->state = HELD_ASKED;
+    if (!router->look_timer.is_set) {
+        reactor_timer_set(router->config.reactor, &router->look_timer, LOOK_NS);
+    }
+}
+
+static void forget_asked(struct route *route, struct held_request *held)
+{
+    assert(held->state == HELD_ASKED);
+    if (held->next) {
+        held->next->previous = held->previous;
+    }
+    *(held->previous ? &held->previous->next : &route->asked) = held->next;
+    held->state = HELD_NEW;
+}
+
+void route_unask(struct route *route, struct held_request *held)
+{
+    forget_asked(route, held);
+    calls_cancel(route->router->config.calls, &held->call);
+}
+
 /* ---- where it goes ---- */
 
 static struct group *group_here(const struct route *route)
@@ -105,6 +141,14 @@ static struct peer *up_peer(const struct route *route, uint32_t node)
     return peer && peer_is_up(peer) ? peer : NULL;
 }
 
+/* It may stand still, or be cut off, though its link is not down yet. */
+static bool is_quiet(const struct route *route, const struct peer *peer)
+{
+    const struct router_config *config = &route->router->config;
+    return clock_now_ns(config->clock) - peer_heard_ns(peer) >=
+           config->quiet_ms * NS_PER_MS;
+}
+
 /* Another replica's node: it knows better who leads, or reaches it; another
  * one at each attempt. */
 static bool aim_at_another(const struct route *route,
@@ -117,7 +161,7 @@ static bool aim_at_another(const struct route *route,
         uint32_t node =
             place->replicas[(held->try_count + i) % place->replica_count];
         struct peer *peer = node == leader ? NULL : up_peer(route, node);
-        if (peer) {
+        if (peer && !is_quiet(route, peer)) {
             out->peer = peer;
             out->node = node;
             return true;
@@ -144,11 +188,15 @@ static bool aim(const struct route *route,
     if (out->group) {
         return true;
     }
-    if (!out->peer && aim_at_another(route, held, leader, out)) {
+    bool is_heard = out->peer && !is_quiet(route, out->peer);
+    if (!is_heard && aim_at_another(route, held, leader, out)) {
         out->hops += held->try_count % 2; /* first it shall tell us who leads,
                                              then pass it on */
+        is_heard = true;
     }
-    return held->hops != 1 && out->peer && out->hops <= ROUTER_HOPS_MAX;
+    /* Who has asked us to pass it on had better hear of a quiet one. */
+    bool may_ask = held->hops == 0 ? out->peer != NULL : is_heard;
+    return held->hops != 1 && may_ask && out->hops <= ROUTER_HOPS_MAX;
 }
 
 /* ---- one attempt ---- */
@@ -212,7 +260,7 @@ static enum err send_on(struct held_request *held, const struct aim *aim)
     err = calls_ask(router->config.calls, aim->peer, HOST_SERVICE_REQUEST,
                     question, (uint32_t)(left_ns / NS_PER_MS) + 1, &held->call);
     if (!err) {
-        held->state = HELD_ASKED;
+        note_asked(router->routes[held->shard], held);
         held->asked_node = aim->node;
         router->stats.forwarded++;
     }
@@ -322,6 +370,66 @@ static void try_again(struct held_request *held, enum err err, bool at_once)
     }
 }
 
+static bool may_recall(const struct held_request *held)
+{
+    return held->is_read || held->may_repeat;
+}
+
+/* It is asked elsewhere, before the node that has it has answered. */
+static void recall(struct route *route, struct held_request *held)
+{
+    route_unask(route, held);
+    held->may_have_happened |= !held->is_read;
+    route->router->stats.recalled++;
+    try_again(held, ERR_UNCERTAIN, true);
+}
+
+/* Our replica alone is believed, so that nothing goes to and fro. */
+void route_follow(struct route *route)
+{
+    uint32_t leader =
+        group_here(route)
+            ? host_leader(route->router->config.host, route->shard)
+            : MEMBER_NONE;
+    struct held_request *next = NULL;
+    for (struct held_request *held = route->asked; held; held = next) {
+        next = held->next;
+        if (leader != MEMBER_NONE && held->asked_node != leader &&
+            may_recall(held)) {
+            recall(route, held);
+        }
+    }
+}
+
+static void look_at(struct route *route)
+{
+    struct held_request *next = NULL;
+    for (struct held_request *held = route->asked; held; held = next) {
+        struct aim other;
+        const struct peer *peer = up_peer(route, held->asked_node);
+        next = held->next;
+        if (peer && is_quiet(route, peer) && may_recall(held) &&
+            aim_at_another(route, held, held->asked_node, &other)) {
+            recall(route, held);
+        }
+    }
+}
+
+void route_look(struct timer *timer)
+{
+    struct router *router = OWNER_OF(timer, struct router, look_timer);
+    bool are_asked = false;
+    for (uint32_t i = 0; i < SHARD_COUNT_MAX; i++) {
+        if (router->routes[i] && router->routes[i]->asked) {
+            look_at(router->routes[i]);
+            are_asked = are_asked || router->routes[i]->asked;
+        }
+    }
+    if (are_asked) {
+        reactor_timer_set(router->config.reactor, timer, LOOK_NS);
+    }
+}
+
 void route_on_group_done(struct group_request *request,
                          enum err err,
                          struct bytes reply)
@@ -364,7 +472,7 @@ static bool take_hint(struct held_request *held, struct bytes answer)
 void route_on_call_done(struct call *call, enum err err, struct bytes answer)
 {
     struct held_request *held = OWNER_OF(call, struct held_request, call);
-    held->state = HELD_NEW;
+    forget_asked(held->router->routes[held->shard], held);
     if (err == ERR_NOT_FOUND) {
         err = ERR_NOT_LEADER; /* its router has closed: it is about to end */
     }

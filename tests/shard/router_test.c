@@ -44,6 +44,7 @@ struct group {
 struct peer {
     uint32_t node;
     bool is_up;
+    uint64_t heard_ns;
 };
 
 struct asked {
@@ -116,6 +117,11 @@ uint32_t host_leader(const struct host *host, uint32_t shard)
 bool peer_is_up(const struct peer *peer)
 {
     return peer->is_up;
+}
+
+uint64_t peer_heard_ns(const struct peer *peer)
+{
+    return peer->heard_ns;
 }
 
 static void copy_text(struct text *to, struct bytes from)
@@ -231,6 +237,8 @@ uint64_t asked_until_ns(const struct asked *asked)
 
 /* ---- the world ---- */
 
+#define NOBODY NODE_COUNT
+
 #define MADE_MAX 2048
 
 struct world {
@@ -243,6 +251,7 @@ struct world {
     struct calls calls;
     struct router_config config;
     struct router *router;
+    uint32_t quiet; /* this node is not heard */
 };
 
 /* Whoever asks here. */
@@ -272,10 +281,20 @@ static void turn(struct world *world)
     (void)reactor_turn(world->reactor);
 }
 
+static void hear_all(struct world *world)
+{
+    for (uint32_t i = 0; i < NODE_COUNT; i++) {
+        if (i != world->quiet) {
+            world->host.peers[i].heard_ns = world->fake.now_ns;
+        }
+    }
+}
+
 static void pass_ms(struct world *world, uint64_t ms)
 {
     for (uint64_t i = 0; i < ms; i++) {
         world->fake.now_ns += NS_PER_MS;
+        hear_all(world);
         turn(world);
     }
 }
@@ -311,6 +330,8 @@ static int set_up(void **state)
     for (uint32_t i = 0; i < NODE_COUNT; i++) {
         host->peers[i] = (struct peer){.node = i, .is_up = true};
     }
+    world->quiet = NOBODY;
+    hear_all(world);
     router_config_defaults(&world->config);
     world->config.host = host;
     world->config.calls = &world->calls;
@@ -924,6 +945,117 @@ static void a_replica_that_left_does_not_keep_requests_here(void **state)
     check_asks(world, 3, 1);
 }
 
+/* ---- a leader that stands still ---- */
+
+static void goes_to_a_new_leader_though_the_old_one_has_not_answered(
+    void **state)
+{
+    struct world *world = *state;
+    struct client *clients = make(world, 3, sizeof *clients);
+    set_leader(world, 0, 1);
+    ask(world, &clients[0], "once");
+    ask_repeatable(world, &clients[1], "often");
+    CHECK_OK(ask_as(world, &clients[2],
+                    &(struct router_ask){.is_read = true,
+                                         .command = bytes_of_text("read"),
+                                         .timeout_ms = TIMEOUT_MS}));
+    set_leader(world, 0, MEMBER_NONE); /* nobody is better yet */
+    CHECK(world->calls.asked_count == 3);
+    set_leader(world, 0, 2);
+    CHECK(world->calls.pending_count == 3);
+    CHECK(world->calls.pending[0].node == 1); /* must not be repeated */
+    CHECK(world->calls.pending[1].node == 2);
+    CHECK(world->calls.pending[2].node == 2);
+    CHECK(router_stats(world->router)->recalled == 2);
+    answer_text(world, ERR_UNCERTAIN, "");
+    answer_text(world, ERR_NONE, "added");
+    answer_text(world, ERR_NONE, "42");
+    check_told(&clients[0], ERR_UNCERTAIN, "");
+    check_told(&clients[1], ERR_NONE, "added");
+    check_told(&clients[2], ERR_NONE, "42");
+}
+
+static void goes_to_our_own_group_when_that_leads_now(void **state)
+{
+    struct world *world = *state;
+    struct client *client = make(world, 1, sizeof *client);
+    set_leader(world, 0, 1);
+    ask_repeatable(world, client, "often");
+    set_leader(world, 0, SELF);
+    CHECK(world->calls.pending_count == 0);
+    group_answer(world, 0, ERR_NONE, "done");
+    check_told(client, ERR_NONE, "done");
+}
+
+static void asks_another_replica_when_a_leader_is_not_heard(void **state)
+{
+    struct world *world = *state;
+    struct client *clients = make(world, 3, sizeof *clients);
+    world->host.has_group[0] = false; /* nobody here knows who leads */
+    world->host.places[0] =
+        (struct shard_place){.replica_count = 3, .replicas = {1, 2, 3}};
+    ask(world, &clients[0], "once");
+    ask_repeatable(world, &clients[1], "often");
+    world->quiet = 1;
+    pass_ms(world, 700);
+    CHECK(world->calls.asked_count == 2);
+    pass_ms(world, 400);
+    CHECK(world->calls.pending_count == 2);
+    CHECK(world->calls.pending[0].node == 1); /* must not be repeated */
+    CHECK(world->calls.pending[1].node != 1);
+    ask(world, &clients[2], "new");
+    CHECK(world->calls.pending[2].node != 1); /* nor is it asked anew */
+    for (uint32_t i = 0; i < 3; i++) {
+        answer_text(world, ERR_NONE, "");
+        check_told(&clients[i], ERR_NONE, "");
+    }
+}
+
+static void waits_for_a_quiet_leader_when_nobody_else_is_heard(void **state)
+{
+    struct world *world = *state;
+    struct client *client = make(world, 1, sizeof *client);
+    world->host.places[0] =
+        (struct shard_place){.replica_count = 2, .replicas = {1, SELF}};
+    set_leader(world, 0, 1);
+    ask_repeatable(world, client, "often");
+    world->quiet = 1;
+    pass_ms(world, 2000);
+    CHECK(world->calls.asked_count == 1);
+    answer_text(world, ERR_NONE, "done");
+    check_told(client, ERR_NONE, "done");
+}
+
+static void does_not_pass_on_to_a_leader_that_is_not_heard(void **state)
+{
+    struct world *world = *state;
+    struct asked *asked = make(world, 1, sizeof *asked);
+    world->host.places[0] =
+        (struct shard_place){.replica_count = 2, .replicas = {1, SELF}};
+    set_leader(world, 0, 1);
+    world->quiet = 1;
+    pass_ms(world, 1000);
+    serve_node(world, asked, 2);
+    turn(world);
+    check_hinted(asked, 1);
+    CHECK(world->calls.asked_count == 0);
+}
+
+static void says_that_it_may_have_happened_when_it_takes_back_what_it_passed_on(
+    void **state)
+{
+    struct world *world = *state;
+    struct asked *asked = make(world, 1, sizeof *asked);
+    struct router_ask question = {.may_repeat = true,
+                                  .command = bytes_of_text("often")};
+    set_leader(world, 0, 1);
+    serve(world, asked, ROLE_NODE, 2, &question);
+    CHECK(world->calls.pending_count == 1);
+    set_leader(world, 0, 2);
+    CHECK(world->calls.pending_count == 0);
+    check_answered(asked, ERR_UNCERTAIN, "");
+}
+
 /* ---- time ---- */
 
 static void says_that_there_is_no_quorum(void **state)
@@ -1468,7 +1600,7 @@ static void change_something(struct world *world, struct seeded *seeded)
     const enum err states[] = {ERR_NONE, ERR_BUSY, ERR_NOT_LEADER, ERR_FULL};
     uint32_t shard = below(seeded, SHARD_COUNT);
     uint32_t node = below(seeded, NODE_COUNT + 1);
-    switch (below(seeded, 5)) {
+    switch (below(seeded, 6)) {
     case 0:
         set_leader(world, shard, node < NODE_COUNT ? node : MEMBER_NONE);
         break;
@@ -1482,6 +1614,9 @@ static void change_something(struct world *world, struct seeded *seeded)
     case 3:
         world->host.has_group[shard] = !world->host.has_group[shard] ||
                                        group_of(world, shard)->pending_count;
+        break;
+    case 4:
+        world->quiet = below(seeded, 3) == 0 ? NOBODY : node;
         break;
     default:
         world->calls.err = below(seeded, 4) == 0 ? ERR_FULL : ERR_NONE;
@@ -1516,6 +1651,7 @@ static void play(struct world *world, uint64_t seed)
     struct seeded seeded = {.state = seed};
     struct client *clients = make(world, CLIENT_COUNT, sizeof *clients);
     world->config.request_max = PENDING_MAX / 2;
+    world->config.quiet_ms = 20;
     open_again(world);
     for (uint32_t i = 0; i < 400; i++) {
         ask_something(world, &seeded, &clients[below(&seeded, CLIENT_COUNT)]);
@@ -1573,6 +1709,13 @@ int main(void)
         TEST(two_nodes_that_name_each_other_make_no_storm),
         TEST(asks_another_replica_when_the_leader_is_out_of_reach),
         TEST(a_replica_that_left_does_not_keep_requests_here),
+        TEST(goes_to_a_new_leader_though_the_old_one_has_not_answered),
+        TEST(goes_to_our_own_group_when_that_leads_now),
+        TEST(asks_another_replica_when_a_leader_is_not_heard),
+        TEST(waits_for_a_quiet_leader_when_nobody_else_is_heard),
+        TEST(does_not_pass_on_to_a_leader_that_is_not_heard),
+        TEST(
+            says_that_it_may_have_happened_when_it_takes_back_what_it_passed_on),
         TEST(says_that_there_is_no_quorum),
         TEST(says_timeout_when_a_majority_is_there),
         TEST(says_timeout_when_there_was_a_leader),

@@ -45,15 +45,18 @@ static void check_served(const struct client *client,
                client->node->name, client->number, sim->chosen->name,
                err_text(err));
     }
-    if (sim->phase == PHASE_CUT &&
-        request->begun_ns > sim->phase_ns + 3 * NS_PER_S) {
-        if (is_chosen && err != ERR_NO_QUORUM) {
+    /* What may be repeated goes to the new leader as soon as there is one;
+     * what must not, and the minority's word, wait for the links. */
+    bool are_links_down = request->begun_ns > sim->phase_ns + 3 * NS_PER_S;
+    if (sim->phase == PHASE_CUT && is_chosen) {
+        if (are_links_down && err != ERR_NO_QUORUM) {
             broken(sim, "minority", "%s is cut off and says to request %u: %s",
                    client->node->name, client->number, err_text(err));
-        } else if (!is_chosen && err) {
-            broken(sim, "majority", "%s is not cut off; request %u fails: %s",
-                   client->node->name, client->number, err_text(err));
         }
+    } else if (sim->phase == PHASE_CUT && err &&
+               (are_links_down || request->kind != REQUEST_ONCE)) {
+        broken(sim, "majority", "%s is not cut off; request %u fails: %s",
+               client->node->name, client->number, err_text(err));
     }
 }
 
