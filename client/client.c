@@ -21,6 +21,7 @@
 #define DIAL_MS_MIN 10
 #define DIAL_MS_MAX 200
 #define ASKING_MAX 1
+#define ASK_AGAIN_MS_MIN 250 /* with less time left nobody else is asked */
 
 /* One of those whom we are told, and how it went. */
 struct attempt {
@@ -48,6 +49,8 @@ struct order {
     uint64_t until_ns;
     struct timer timer; /* while it waits for a link */
     struct call call;
+    uint32_t no_quorum_count; /* nodes that have said so; `answer` is the last
+                                 one's until there is a better one */
 
     enum err err;
     uint8_t *answer;
@@ -69,7 +72,7 @@ struct client {
     struct endpoint *endpoint;
     struct calls *calls;
     uint32_t linked;       /* index of an attempt; NOBODY */
-    uint32_t last;         /* that was linked last */
+    _Atomic uint32_t last; /* that was linked last; the caller reads it, too */
     struct asked *leaving; /* the linked node ends, and waits for this answer */
     bool is_linking;
     uint32_t first;       /* to be tried, since it is linking */
@@ -89,22 +92,38 @@ static struct reactor *reactor_of(const struct client *client)
 
 /* ---- the order ---- */
 
-static void finish_order(struct client *client, enum err err, struct bytes says)
+/* ERR_MEMORY */
+static enum err keep_answer(struct order *order, struct bytes says)
+{
+    free(order->answer);
+    order->answer = NULL;
+    order->answer_length = 0;
+    if (says.length > 0) {
+        order->answer = malloc(says.length);
+        if (!order->answer) {
+            return ERR_MEMORY;
+        }
+        memcpy(order->answer, says.data, says.length);
+        order->answer_length = says.length;
+    }
+    return ERR_NONE;
+}
+
+static uint64_t left_ms(const struct client *client)
+{
+    uint64_t now_ns = reactor_now_ns(reactor_of(client));
+    uint64_t until_ns = client->order.until_ns;
+    return until_ns > now_ns ? (until_ns - now_ns) / NS_PER_MS : 0;
+}
+
+/* With the answer that is kept. */
+static void end_order(struct client *client, enum err err)
 {
     struct order *order = &client->order;
     assert(order->state != ORDER_NONE);
     reactor_timer_cancel(reactor_of(client), &order->timer);
     order->state = ORDER_NONE;
     order->err = err;
-    if (says.length > 0) {
-        order->answer = malloc(says.length);
-        if (order->answer) {
-            memcpy(order->answer, says.data, says.length);
-            order->answer_length = says.length;
-        } else {
-            order->err = ERR_MEMORY;
-        }
-    }
     struct waker waker = client->waker;
     /* From here on it is the caller's, who may close the client once this
      * thread has ended. */
@@ -112,22 +131,35 @@ static void finish_order(struct client *client, enum err err, struct bytes says)
     waker.wake(waker.context);
 }
 
+static void finish_order(struct client *client, enum err err, struct bytes says)
+{
+    enum err kept = keep_answer(&client->order, says);
+    end_order(client, kept ? kept : err);
+}
+
+/* There is no link. What a node has said is worth more than that. */
+static void fail_order(struct client *client, enum err err)
+{
+    if (client->order.no_quorum_count > 0) {
+        end_order(client, ERR_NO_QUORUM);
+    } else {
+        end_order(client, err);
+    }
+}
+
 static void run_order_timeout(struct timer *timer)
 {
-    struct client *client = OWNER_OF(timer, struct client, order.timer);
-    finish_order(client, ERR_UNREACHABLE, (struct bytes){0});
+    fail_order(OWNER_OF(timer, struct client, order.timer), ERR_UNREACHABLE);
 }
 
 /* Until there is a link. */
 static void let_wait(struct client *client)
 {
     struct order *order = &client->order;
-    uint64_t now_ns = reactor_now_ns(reactor_of(client));
     order->state = ORDER_WAITS;
     if (order->asks) {
         reactor_timer_set(reactor_of(client), &order->timer,
-                          order->until_ns > now_ns ? order->until_ns - now_ns
-                                                   : 0);
+                          left_ms(client) * NS_PER_MS);
     }
 }
 
@@ -142,13 +174,11 @@ static void serve_order(struct client *client)
         finish_order(client, ERR_NONE, (struct bytes){0});
         return;
     }
-    uint64_t now_ns = reactor_now_ns(reactor_of(client));
-    uint64_t left_ns = order->until_ns > now_ns ? order->until_ns - now_ns : 0;
     reactor_timer_cancel(reactor_of(client), &order->timer);
     order->state = ORDER_ASKED;
     enum err err = calls_ask(
         client->calls, client->attempts[client->linked].peer, order->service,
-        order->question, (uint32_t)(left_ns / NS_PER_MS), &order->call);
+        order->question, (uint32_t)left_ms(client), &order->call);
     if (err) {
         finish_order(client, err, (struct bytes){0});
     }
@@ -227,12 +257,20 @@ static void stop_linking(struct client *client)
     reactor_timer_cancel(reactor_of(client), &client->end_timer);
 }
 
+static bool is_up(const struct attempt *attempt)
+{
+    return attempt->peer && peer_is_up(attempt->peer);
+}
+
+/* A node that was only to be left for a better one is kept. */
 static void give_up(struct client *client)
 {
     stop_linking(client);
+    client->linked =
+        is_up(&client->attempts[client->last]) ? client->last : NOBODY;
     leave_others(client);
     if (client->order.state == ORDER_WAITS) {
-        finish_order(client, verdict(client), (struct bytes){0});
+        fail_order(client, verdict(client));
     }
 }
 
@@ -252,7 +290,8 @@ static void run_tidy(struct timer *timer)
 static bool all_have_refused(const struct client *client)
 {
     for (uint32_t i = 0; i < client->attempt_count; i++) {
-        if (!is_final(&client->attempts[i])) {
+        const struct attempt *attempt = &client->attempts[i];
+        if (!is_final(attempt) && !is_up(attempt)) {
             return false;
         }
     }
@@ -289,7 +328,7 @@ static void run_next(struct timer *timer)
     }
 }
 
-static void start_linking(struct client *client, uint32_t first)
+static void start_linking(struct client *client, uint32_t first, uint32_t ms)
 {
     client->is_linking = true;
     client->first = first;
@@ -298,25 +337,24 @@ static void start_linking(struct client *client, uint32_t first)
         client->attempts[i].err = ERR_NONE;
     }
     try_next_in_ms(client, 0);
-    reactor_timer_set(reactor_of(client), &client->end_timer,
-                      client->connect_ms * NS_PER_MS);
+    reactor_timer_set(reactor_of(client), &client->end_timer, ms * NS_PER_MS);
 }
 
-/* ---- a node that ends ---- */
+/* ---- a node that ends, or has no quorum ---- */
 
 /* Its link is left when there is one with another node. */
-static void go_elsewhere(struct client *client)
+static void go_elsewhere(struct client *client, uint32_t search_ms)
 {
     if (client->linked != NOBODY && client->attempt_count > 1) {
         client->linked = NOBODY;
-        start_linking(client, client->last + 1);
+        start_linking(client, client->last + 1, search_ms);
     }
 }
 
 static void take_leave(struct client *client)
 {
     if (client->leaving && client->order.state != ORDER_ASKED) {
-        go_elsewhere(client);
+        go_elsewhere(client, client->connect_ms);
         asked_answer(&client->leaving, ERR_NONE, (struct bytes){0});
     }
 }
@@ -336,13 +374,33 @@ static void on_leaving(void *context,
     take_leave(client);
 }
 
+/* It may be on the wrong side of a partition: another one is asked, if not for
+ * this then for what comes next. */
+static void on_no_quorum(struct client *client, struct bytes answer)
+{
+    struct order *order = &client->order;
+    uint32_t search_ms = client->connect_ms < CLIENT_SEARCH_MS
+                             ? client->connect_ms
+                             : CLIENT_SEARCH_MS;
+    bool may_ask = ++order->no_quorum_count < client->attempt_count &&
+                   left_ms(client) >= ASK_AGAIN_MS_MIN;
+    if (may_ask && !keep_answer(order, answer)) {
+        let_wait(client);
+    } else {
+        finish_order(client, ERR_NO_QUORUM, answer);
+    }
+    go_elsewhere(client, search_ms);
+}
+
 /* A node that ends has done nothing when it says so: another one is asked. */
 static void on_answer(struct call *call, enum err err, struct bytes answer)
 {
     struct client *client = OWNER_OF(call, struct client, order.call);
     if (err == ERR_NOT_LEADER && client->attempt_count > 1) {
         let_wait(client);
-        go_elsewhere(client);
+        go_elsewhere(client, client->connect_ms);
+    } else if (err == ERR_NO_QUORUM) {
+        on_no_quorum(client, answer);
     } else {
         finish_order(client, err, answer);
     }
@@ -376,7 +434,8 @@ static void on_change(void *context, struct peer *peer, enum peer_change change)
         if (client->leaving) {
             asked_answer(&client->leaving, ERR_NONE, (struct bytes){0});
         }
-        start_linking(client, client->last + 1); /* it may have ended */
+        /* It may have ended. */
+        start_linking(client, client->last + 1, client->connect_ms);
     }
     calls_on_change(client->calls, peer, change);
     if (change == PEER_UP && attempt) {
@@ -432,7 +491,7 @@ static void run_order(struct reactor_event *event)
         return;
     }
     if (!client->is_linking) {
-        start_linking(client, client->last);
+        start_linking(client, client->last, client->connect_ms);
     }
 }
 
@@ -623,6 +682,7 @@ enum err client_ask(struct client *client,
     order->until_ns = clock_now_ns(posix_clock()) + timeout_ms * NS_PER_MS;
     order->answer = NULL;
     order->answer_length = 0;
+    order->no_quorum_count = 0;
     enum err err = give_order(client);
     *answer = order->answer;
     *answer_length = order->answer_length;

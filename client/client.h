@@ -4,7 +4,9 @@
  * It links with one of the nodes that it is told: it begins with the first and
  * takes up the next when one refuses, or after CLIENT_PATIENCE_MS while it goes
  * on trying those before. When a link is lost it begins with the one behind
- * that. A client has a thread of its own for its links; its
+ * that. It goes on to another node, too, when the one that it is linked with
+ * has no quorum, and stays if no other lets it in within CLIENT_SEARCH_MS.
+ * A client has a thread of its own for its links; its
  * functions may be called by one thread at a time, and wait.
  */
 
@@ -20,6 +22,7 @@
 #include <stdint.h>
 
 #define CLIENT_PATIENCE_MS 300
+#define CLIENT_SEARCH_MS 1000
 
 struct client;
 
@@ -63,7 +66,8 @@ const char *client_node_name(const struct client *client);
  *
  * A link that is lost is made anew, with another node if need be. What was
  * asked on it is not asked again: ERR_UNCERTAIN. A node that ends says so
- * (ERR_NOT_LEADER), having done nothing: then another one is asked.
+ * (ERR_NOT_LEADER), having done nothing: then another one is asked. So it is,
+ * each once, when a node has no quorum (ERR_NO_QUORUM), as far as time is left.
  *
  * ERR_UNREACHABLE, ERR_REVOKED ...   it was not asked: as client_open()
  * ERR_TIMEOUT, others                as calls_ask() and what it tells

@@ -21,6 +21,7 @@ enum {
     FAIL,   /* ERR_NO_QUORUM, and why */
     SILENT, /* no answer until the end */
     ENDS,   /* the first node says that it ends; others echo */
+    PARTED, /* the first node has no quorum; others echo */
 };
 
 /* A node with services for operators. */
@@ -62,6 +63,16 @@ static void end(void *context, struct asked *asked, struct bytes question)
     asked_answer(&asked, is_first ? ERR_NOT_LEADER : ERR_NONE, question);
 }
 
+static void say_parted(void *context,
+                       struct asked *asked,
+                       struct bytes question)
+{
+    const struct member *member = context;
+    bool is_first = strcmp(member->name, "n0") == 0;
+    asked_answer(&asked, is_first ? ERR_NO_QUORUM : ERR_NONE,
+                 is_first ? bytes_of_text("n7 is away") : question);
+}
+
 static void keep(void *context, struct asked *asked, struct bytes question)
 {
     struct member *member = context;
@@ -84,6 +95,7 @@ static void open_calls(void *context, struct endpoint *endpoint)
     calls_serve(member->calls, FAIL, say_no, member, true);
     calls_serve(member->calls, SILENT, keep, member, true);
     calls_serve(member->calls, ENDS, end, member, true);
+    calls_serve(member->calls, PARTED, say_parted, member, true);
 }
 
 static void close_calls(void *context, struct endpoint *endpoint)
@@ -401,6 +413,63 @@ static void what_a_node_that_ends_has_not_done_another_one_does(void **state)
     check_ask(client, ECHO, ERR_NONE, "hello");
 }
 
+static void a_node_without_a_quorum_is_left_for_another(void **state)
+{
+    struct fixture *fixture = *state;
+    start(&fixture->members[0]);
+    start(&fixture->members[1]);
+    scoped(client_close) struct client *client = NULL;
+    CHECK_OK(open_to(fixture, 2, CONNECT_MS, &client, NULL));
+    assert_string_equal(client_node_name(client), "n0");
+    check_ask(client, PARTED, ERR_NONE, "hello");
+    assert_string_equal(client_node_name(client), "n1");
+    check_ask(client, PARTED, ERR_NONE, "hello");
+}
+
+static void that_no_node_has_a_quorum_is_told(void **state)
+{
+    struct fixture *fixture = *state;
+    start(&fixture->members[0]);
+    start(&fixture->members[1]);
+    scoped(client_close) struct client *client = NULL;
+    CHECK_OK(open_to(fixture, 2, CONNECT_MS, &client, NULL));
+    for (int i = 0; i < 5; i++) {
+        check_ask(client, FAIL, ERR_NO_QUORUM, "n7 is away");
+    }
+    check_ask(client, ECHO, ERR_NONE, "hello");
+}
+
+static void a_node_without_a_quorum_is_kept_when_there_is_no_other(void **state)
+{
+    struct fixture *fixture = *state;
+    start(&fixture->members[0]);
+    scoped(client_close) struct client *client = NULL;
+    CHECK_OK(open_to(fixture, 2, CONNECT_MS, &client, NULL));
+    check_ask(client, PARTED, ERR_NO_QUORUM, "n7 is away");
+    check_ask(client, ECHO, ERR_NONE, "hello");
+    assert_string_equal(client_node_name(client), "n0");
+}
+
+static void what_is_said_when_time_is_almost_over_counts_for_the_next(
+    void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t *answer = NULL;
+    size_t length = 0;
+    start(&fixture->members[0]);
+    start(&fixture->members[1]);
+    scoped(client_close) struct client *client = NULL;
+    CHECK_OK(open_to(fixture, 2, CONNECT_MS, &client, NULL));
+    enum err err = client_ask(client, PARTED, bytes_of_text("hello"), 200,
+                              &answer, &length);
+    CHECK(err == ERR_NO_QUORUM || err == ERR_TIMEOUT); /* on a busy machine */
+    free(answer);
+    if (err == ERR_NO_QUORUM) {
+        check_ask(client, PARTED, ERR_NONE, "hello");
+        assert_string_equal(client_node_name(client), "n1");
+    }
+}
+
 /* A node that is about to end, and waits until its clients have gone. */
 struct farewell {
     struct member *member;
@@ -509,6 +578,10 @@ int main(void)
         TEST(a_revoked_client_is_cut_and_hears_why),
         TEST(a_node_may_not_pass_for_a_client),
         TEST(what_a_node_that_ends_has_not_done_another_one_does),
+        TEST(a_node_without_a_quorum_is_left_for_another),
+        TEST(that_no_node_has_a_quorum_is_told),
+        TEST(a_node_without_a_quorum_is_kept_when_there_is_no_other),
+        TEST(what_is_said_when_time_is_almost_over_counts_for_the_next),
         TEST(a_client_leaves_a_node_that_says_that_it_will_end),
         TEST(when_its_node_ends_another_is_asked),
         TEST(a_node_that_comes_back_is_asked_again),
