@@ -13,6 +13,16 @@
 #define PAUSE_MS_MAX 40 /* of a client between requests */
 #define SLACK_NS (300 * NS_PER_MS)
 
+/*
+ * From a cut until links are down. Each end waits for its silence (the default
+ * of transport/endpoint.h) from the last packet on, which may have been under
+ * way when the cut came; that it has then closed the connection comes to it as
+ * an event, as late as a packet. A request that was sent in between is on a
+ * link that looks sound: it ends when its time is over, and not with
+ * ERR_NO_QUORUM.
+ */
+#define LINKS_DOWN_NS (3 * NS_PER_S + 2 * LATENCY_US_MAX * NS_PER_US)
+
 static void pause_client(struct client *client);
 
 /* ---- answers ---- */
@@ -47,7 +57,7 @@ static void check_served(const struct client *client,
     }
     /* What may be repeated goes to the new leader as soon as there is one;
      * what must not, and the minority's word, wait for the links. */
-    bool are_links_down = request->begun_ns > sim->phase_ns + 3 * NS_PER_S;
+    bool are_links_down = request->begun_ns > sim->phase_ns + LINKS_DOWN_NS;
     if (sim->phase == PHASE_CUT && is_chosen) {
         if (are_links_down && err != ERR_NO_QUORUM) {
             broken(sim, "minority", "%s is cut off and says to request %u: %s",

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LATENCY_US_MAX 500
+#define LARGE_LATENCY_US_MAX 500
 #define LOOK_NS (100 * NS_PER_MS)
 #define PATIENCE_NS (180 * NS_PER_S)
 #define IDLE_NS (10 * NS_PER_S)
@@ -269,7 +269,7 @@ bool shard_sim_scale(const struct shard_scale *scale)
     sim->founder_count = scale->node_count - 1;
     sim->node_count = scale->node_count;
     sim->shard_count = scale->shard_count;
-    sim_open(sim, LATENCY_US_MAX);
+    sim_open(sim, LARGE_LATENCY_US_MAX);
     bool is_good = measure(sim, scale);
     sim_close(sim);
     free(sim);

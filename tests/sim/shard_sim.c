@@ -315,7 +315,7 @@ struct shard_sim_result shard_sim_run(const struct shard_sim_config *config)
     assert(sim);
     sim->config = *config;
     choose(sim);
-    sim_open(sim, 2000);
+    sim_open(sim, LATENCY_US_MAX);
     for (uint32_t i = 0; i < sim->founder_count; i++) {
         node_start(&sim->nodes[i]);
     }

@@ -25,9 +25,10 @@
 #include "tests/sim/world.h"
 #include "tests/support/test_identity.h"
 
-#define NODES_MAX 6 /* of a trial */
-#define CLIENTS 3   /* on each node */
-#define KEYS 24     /* that many requests share */
+#define LATENCY_US_MAX 2000 /* of a packet, of a trial */
+#define NODES_MAX 6         /* of a trial */
+#define CLIENTS 3           /* on each node */
+#define KEYS 24             /* that many requests share */
 #define REQUESTS_MAX 20000
 #define COMMAND_BYTES_MAX 4096
 #define NAME_BYTES 16
