@@ -31,6 +31,11 @@ void pack_bin(struct writer *writer, struct bytes bytes);
 /* `count` values follow. */
 void pack_array(struct writer *writer, uint32_t count);
 
+/* The same, of a record to which a newer release may append fields, and which
+ * pack_record_end() ends: who reads it skips those that it does not know. */
+void pack_record(struct writer *writer, uint32_t field_count);
+void pack_record_end(struct writer *writer);
+
 /* `count` pairs of key and value follow. */
 void pack_map(struct writer *writer, uint32_t count);
 

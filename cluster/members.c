@@ -210,7 +210,7 @@ size_t members_bytes_max(const struct members *members)
 
 void member_encode(const struct member *member, struct writer *writer)
 {
-    pack_array(writer, MEMBER_FIELDS);
+    pack_record(writer, MEMBER_FIELDS);
     pack_uint(writer, member->number);
     pack_uint(writer, member->version);
     pack_text(writer, member->name);
@@ -222,16 +222,18 @@ void member_encode(const struct member *member, struct writer *writer)
     pack_uint(writer, member->disk_id);
     pack_uint(writer, member->state);
     pack_int(writer, member->since_ms);
+    pack_record_end(writer);
 }
 
 void members_encode(const struct members *members, struct writer *writer)
 {
-    pack_array(writer, TABLE_FIELDS);
+    pack_record(writer, TABLE_FIELDS);
     pack_uint(writer, FORMAT);
     pack_array(writer, members->count);
     for (uint32_t i = 0; i < members->count; i++) {
         member_encode(&members->list[i], writer);
     }
+    pack_record_end(writer);
 }
 
 /* ---- decoding ---- */

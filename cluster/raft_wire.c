@@ -27,7 +27,7 @@ void raft_wire_write(struct writer *writer,
                      uint32_t group,
                      const struct raft_message *message)
 {
-    pack_array(writer, FIELD_COUNT);
+    pack_record(writer, FIELD_COUNT);
     pack_uint(writer, group);
     pack_uint(writer, message->kind);
     pack_uint(writer, message->from);
@@ -45,25 +45,28 @@ void raft_wire_write(struct writer *writer,
     pack_array(writer, message->entry_count);
     for (uint32_t i = 0; i < message->entry_count; i++) {
         const struct raft_entry *entry = &message->entries[i];
-        pack_array(writer, ENTRY_FIELD_COUNT);
+        pack_record(writer, ENTRY_FIELD_COUNT);
         pack_uint(writer, entry->term);
         pack_uint(writer, entry->type);
         pack_bin(writer, entry->bytes);
+        pack_record_end(writer);
     }
     pack_bin(writer, message->bytes);
+    pack_record_end(writer);
 }
 
 static bool read_entry(struct raft_wire *out, uint32_t i, struct reader *reader)
 {
     struct raft_entry *entry = &out->entries[i];
-    if (pack_read_array(reader) != ENTRY_FIELD_COUNT) {
-        return false;
-    }
+    uint32_t count = pack_read_array_of(reader, ENTRY_FIELD_COUNT, UINT32_MAX);
     entry->index = out->message.index + 1 + i;
     entry->term = pack_read_uint(reader);
     uint64_t type = pack_read_uint(reader);
     entry->bytes = pack_read_bin(reader);
     entry->type = (enum raft_entry_type)type;
+    if (!reader->failed) {
+        pack_skip_count(reader, count - ENTRY_FIELD_COUNT);
+    }
     return !reader->failed && type <= RAFT_COMMANDS &&
            entry->term <= out->message.term &&
            entry->term >=
@@ -103,13 +106,16 @@ static bool read_fields(struct raft_wire *out, struct reader *reader)
 FALLIBLE raft_wire_read(struct raft_wire *out, struct reader *reader)
 {
     out->message = (struct raft_message){.kind = RAFT_MESSAGE_KIND_COUNT};
-    bool is_good =
-        pack_read_array(reader) == FIELD_COUNT && read_fields(out, reader);
+    uint32_t count = pack_read_array_of(reader, FIELD_COUNT, UINT32_MAX);
+    bool is_good = read_fields(out, reader);
     for (uint32_t i = 0; is_good && i < out->message.entry_count; i++) {
         is_good = read_entry(out, i, reader);
     }
     if (is_good) {
         out->message.bytes = pack_read_bin(reader);
+        if (!reader->failed) {
+            pack_skip_count(reader, count - FIELD_COUNT);
+        }
     }
     return is_good && !reader->failed ? ERR_NONE : ERR_MALFORMED;
 }

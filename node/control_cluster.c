@@ -208,6 +208,7 @@ enum err control_cluster_status(const struct control_request *request,
     fields_end(&cluster);
     fields_bool(fields, "founded", view->is_founded);
     fields_bool(fields, "paused", view->is_paused);
+    fields_uint(fields, "feature_level", view->feature_level);
     write_meta(control, fields);
     write_counts(view, &counts, fields);
     control_write_balance(fields, "balance", &view->members, &view->map);

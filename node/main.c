@@ -219,7 +219,9 @@ static int run(const struct arguments *arguments, const sigset_t *signals)
     if (err) {
         fprintf(stderr, "trouped: %s\n", why.text);
     }
-    return err ? TROUPED_FAILED : TROUPED_OK;
+    return err == ERR_VERSION ? TROUPED_REFUSED
+           : err              ? TROUPED_FAILED
+                              : TROUPED_OK;
 }
 
 int main(int count, char **values)

@@ -131,6 +131,36 @@ static bool see_members(struct host *host)
     return true;
 }
 
+/* ---- the feature level ---- */
+
+/* What all members know, by what they report; 0: one has not said lately. */
+static uint32_t common_level(const struct host *host)
+{
+    uint32_t level = UINT32_MAX;
+    for (uint32_t i = 0; i < host->view->members.count; i++) {
+        const struct node_news *news =
+            &host->news->nodes[host->view->members.list[i].number];
+        uint32_t known_level =
+            is_fresh(host, news->heard_ns) ? news->report.feature_level : 0;
+        level = known_level < level ? known_level : level;
+    }
+    return level;
+}
+
+/* From then on no older release is let in. */
+static bool see_level(struct host *host)
+{
+    struct view_change what = {.kind = VIEW_LEVEL,
+                               .number = common_level(host)};
+    if (what.number <= host->view->feature_level) {
+        return false;
+    }
+    view_change_say(&what, "all members know feature level %u: it is used",
+                    what.number);
+    change(host, &what);
+    return true;
+}
+
 /* ---- the map ---- */
 
 /* Of all that a placement depends on but the present map. */
@@ -358,7 +388,7 @@ void controller_step(struct host *host)
     note_members(host);
     note_places(host);
     if (host_now_ns(host) - host->news->since_ns >= SETTLE_NS &&
-        !see_members(host)) {
+        !see_members(host) && !see_level(host)) {
         place(host);
     }
 }

@@ -351,9 +351,10 @@ static void tell_version(struct host *host)
 {
     uint8_t buffer[DIGEST_BYTES];
     struct writer writer = writer_of(buffer, sizeof buffer);
-    pack_array(&writer, 2);
+    pack_record(&writer, 2);
     pack_uint(&writer, HOST_WIRE_VERSION);
     pack_uint(&writer, host->view->version);
+    pack_record_end(&writer);
     /* A hint, which may be lost. */
     (void)!endpoint_publish(host->config.endpoint, writer_bytes(&writer));
 }
@@ -370,11 +371,46 @@ static void see_view(struct host *host)
     host->is_view_new = true;
 }
 
+/* A node that would not understand the others is not one of them. */
+static enum err check_level(const struct host *host,
+                            const struct view *view,
+                            struct err_detail *why)
+{
+    uint32_t known_level = host->config.self.feature_level;
+    if (view->feature_level <= known_level) {
+        return ERR_NONE;
+    }
+    err_explain(why,
+                "the cluster is at feature level %u, and %s knows %u at most: "
+                "run a newer release",
+                view->feature_level, host->config.self.release, known_level);
+    return ERR_VERSION;
+}
+
+static void fail(struct host *host,
+                 int64_t group,
+                 enum err err,
+                 const char *what)
+{
+    log_error(host_log(host), "host.failed", LOG_NUMBER("group", group),
+              LOG_TEXT("what", what), LOG_ERR(err));
+    host->config.events.on_failed(host->config.events.context, err, what);
+}
+
 void host_adopt(struct host *host, struct view **view)
 {
+    struct err_detail why;
     if ((*view)->version == 0 ||
         (host->view && (*view)->version <= host->view->version &&
          !HAS_HOST_FAULT(&host->config, OLDER_VIEW))) {
+        return;
+    }
+    enum err err = check_level(host, *view, &why);
+    if (err && !host->is_stopped) {
+        host_stop(host);
+        fail(host, META_GROUP, err, why.text);
+    }
+    if (err) {
         return;
     }
     bool was_member = host->number != MEMBER_NONE;
@@ -432,30 +468,35 @@ enum err host_renew_meta(struct host *host)
     return err;
 }
 
-static void load_view(struct host *host)
+static enum err load_view(struct host *host, struct err_detail *why)
 {
     const struct host_keep *keep = &host->config.keep;
     uint8_t *bytes = NULL;
     size_t length = 0;
     if (!keep->load || keep->load(keep->context, &bytes, &length)) {
-        return;
+        return ERR_NONE;
     }
-    struct view *view = NULL;
+    scoped(view_close) struct view *view = NULL;
     enum err err = view_decode(&view, bytes_of(bytes, length));
     free(bytes);
     if (err) {
         log_warn(host_log(host), "host.kept_view_unread", LOG_ERR(err),
                  LOG_TEXT("next", "the other nodes are asked for it"));
-        return;
+        return ERR_NONE;
     }
     if (view->version == 0 ||
         memcmp(view->cluster_id, host->config.settings->cluster.id,
                sizeof view->cluster_id) != 0) {
-        view_close(&view);
-        return;
+        return ERR_NONE;
+    }
+    err = check_level(host, view, why);
+    if (err) {
+        return err;
     }
     host->view = view;
+    view = NULL;
     see_view(host);
+    return ERR_NONE;
 }
 
 bool host_view_is_confirmed(const struct host *host)
@@ -467,7 +508,7 @@ bool host_view_is_confirmed(const struct host *host)
 void host_on_digest(struct host *host, const char *from, struct bytes digest)
 {
     struct reader reader = reader_of(digest);
-    host_read_head(&reader, 2);
+    (void)host_read_head(&reader, 2);
     uint64_t newest = pack_read_uint(&reader);
     (void)from;
     if (reader.failed) {
@@ -546,11 +587,7 @@ static void on_failed(void *context,
                       enum err err,
                       const char *what)
 {
-    struct host *host = context;
-    log_error(host_log(host), "host.failed",
-              LOG_NUMBER("group", group ? (int64_t)group_id(group) : -1),
-              LOG_TEXT("what", what), LOG_ERR(err));
-    host->config.events.on_failed(host->config.events.context, err, what);
+    fail(context, group ? (int64_t)group_id(group) : -1, err, what);
 }
 
 /* ---- steps ---- */
@@ -640,7 +677,10 @@ static void copy_self(struct host *host)
                                .zone = self->zone,
                                .weight = self->weight,
                                .roles = self->roles,
-                               .release = from->release};
+                               .release = from->release,
+                               .feature_level = from->feature_level
+                                                    ? from->feature_level
+                                                    : VIEW_FEATURE_LEVEL};
 }
 
 enum err host_open(struct host **out,
@@ -665,8 +705,10 @@ enum err host_open(struct host **out,
     for (uint32_t i = 0; i < MULTIRAFT_GROUPS_MAX; i++) {
         host->slots[i].leader = MEMBER_NONE;
     }
-    load_view(host);
-    enum err err = host_renew_meta(host);
+    enum err err = load_view(host, why);
+    if (!err) {
+        err = host_renew_meta(host);
+    }
     if (!err) {
         err = open_groups(host, why);
     }

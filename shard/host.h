@@ -43,7 +43,8 @@ struct host_events {
     /* Another node has brought a newer trust, which the endpoint uses by now;
      * to be kept, so that it survives a restart. May be NULL. */
     void (*on_trust)(void *context, struct trust *trust);
-    /* The node must end: fail-stop. `what` says why. */
+    /* The node must end: fail-stop. `what` says why. ERR_VERSION: the cluster
+     * is of a newer release. */
     void (*on_failed)(void *context, enum err err, const char *what);
 };
 
@@ -64,7 +65,9 @@ struct host_self {
     const char *zone;
     uint32_t weight;
     uint32_t roles;
-    const char *release; /* of the program, such as "0.1.0" */
+    const char *release;    /* of the program, such as "0.1.0" */
+    uint32_t feature_level; /* the highest that it knows; 0:
+                               VIEW_FEATURE_LEVEL */
 };
 
 struct host_config {
@@ -95,7 +98,8 @@ void host_config_defaults(struct host_config *config);
  * Open the log and the groups that are in it. Blocks. Nothing is said to
  * others before host_start().
  *
- * what multiraft_open() says; with `why`
+ * what multiraft_open() says; ERR_VERSION also: the view that was kept is of a
+ * newer release; with `why`
  */
 FALLIBLE host_open(struct host **out,
                    const struct host_config *config,
@@ -192,6 +196,7 @@ struct host_node_report {
     uint64_t resident_bytes; /* of the process; 0: unknown, also above */
     uint32_t heard_count;    /* how many nodes hear it */
     uint32_t asked_count;    /* of how many that have reported lately */
+    uint32_t feature_level;  /* the highest that its release knows */
     char version[32];
 };
 

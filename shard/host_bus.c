@@ -105,11 +105,12 @@ static void hand_out(struct host *host, struct known *known)
         free(errand);
         return;
     }
-    pack_array(&writer, 4);
+    pack_record(&writer, 4);
     pack_uint(&writer, HOST_WIRE_VERSION);
     pack_uint(&writer, keys->term);
     pack_uint(&writer, keys->count);
     pack_bin(&writer, writer_bytes(&inner));
+    pack_record_end(&writer);
     errand->done = on_taken;
     errand->number = number_of(keys->term, keys->count);
     (void)snprintf(errand->name, sizeof errand->name, "%s", known->name);
@@ -193,7 +194,7 @@ static enum err take_key(struct host *host,
 {
     struct bus_keys *keys = &host->bus;
     struct reader reader = reader_of(question);
-    host_read_head(&reader, 4);
+    (void)host_read_head(&reader, 4);
     uint64_t term = pack_read_uint(&reader);
     uint64_t count = pack_read_uint(&reader);
     struct bytes key = pack_read_bin(&reader);

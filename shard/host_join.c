@@ -68,7 +68,7 @@ static bool read_hello(const struct host *host,
 {
     uint8_t digest[SETTINGS_DIGEST_BYTES];
     struct reader reader = reader_of(bytes);
-    host_read_head(&reader, SELF_FIELDS + (is_answer ? 3 : 0));
+    (void)host_read_head(&reader, SELF_FIELDS + (is_answer ? 3 : 0));
     *out = (struct hello){.disk_id = pack_read_uint(&reader)};
     out->has_data = pack_read_bool(&reader);
     out->view_version = pack_read_uint(&reader);
@@ -101,11 +101,12 @@ static void on_hello(void *context, struct asked *asked, struct bytes question)
         raft_configuration_encode(raft_newest_configuration(group_raft(meta)),
                                   &inner);
     }
-    pack_array(&writer, SELF_FIELDS + 3);
+    pack_record(&writer, SELF_FIELDS + 3);
     write_self(host, &writer);
     pack_bool(&writer, host->view && host->view->is_founded);
     pack_bin(&writer, writer_bytes(&inner));
     pack_uint(&writer, host_meta_leader_seen(host));
+    pack_record_end(&writer);
     asked_answer(&asked, writer.failed ? ERR_TOO_LARGE : ERR_NONE,
                  writer_bytes(&writer));
 }
@@ -169,8 +170,9 @@ static void say_hello(struct host *host, struct known *known)
     if (!errand) {
         return;
     }
-    pack_array(&writer, SELF_FIELDS);
+    pack_record(&writer, SELF_FIELDS);
     write_self(host, &writer);
+    pack_record_end(&writer);
     errand->done = on_hello_answer;
     (void)snprintf(errand->name, sizeof errand->name, "%s", known->name);
     known->is_asked = host_ask(errand, known->peer, HOST_SERVICE_HELLO,
@@ -470,11 +472,12 @@ static void write_join(const struct host *host, struct writer *writer)
     const struct settings *settings = host->config.settings;
     uint32_t count = 0;
     settings_cluster_values(settings, count_value, &count);
-    pack_array(writer, 3);
+    pack_record(writer, 3);
     pack_uint(writer, HOST_WIRE_VERSION);
     member_encode(&host->self, writer);
     pack_map(writer, count);
     settings_cluster_values(settings, write_value, writer);
+    pack_record_end(writer);
 }
 
 static void join(struct host *host)
@@ -650,7 +653,7 @@ static void on_join(void *context, struct asked *asked, struct bytes question)
     struct err_detail why = {{0}};
     struct member member = {0};
     struct reader reader = reader_of(question);
-    host_read_head(&reader, 3);
+    (void)host_read_head(&reader, 3);
     enum err err = member_decode(&member, &reader);
     struct bytes values =
         bytes_of(question.data + (question.length - reader_left(&reader)),
@@ -686,7 +689,7 @@ static void on_view_asked(void *context,
 {
     struct host *host = context;
     struct reader reader = reader_of(question);
-    host_read_head(&reader, 2);
+    (void)host_read_head(&reader, 2);
     uint64_t version = pack_read_uint(&reader);
     if (reader.failed) {
         asked_answer(&asked, ERR_MALFORMED, (struct bytes){0});
@@ -769,9 +772,10 @@ static void fetch_view(struct host *host)
         return;
     }
     struct writer writer = writer_of(buffer, sizeof buffer);
-    pack_array(&writer, 2);
+    pack_record(&writer, 2);
     pack_uint(&writer, HOST_WIRE_VERSION);
     pack_uint(&writer, version);
+    pack_record_end(&writer);
     errand->done = on_view_answer;
     (void)snprintf(errand->name, sizeof errand->name, "%s", known->name);
     (void)host_ask(errand, known->peer, HOST_SERVICE_VIEW,

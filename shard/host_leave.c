@@ -17,8 +17,9 @@ static void tell_all(struct host *host)
 {
     uint8_t buffer[QUESTION_BYTES];
     struct writer writer = writer_of(buffer, sizeof buffer);
-    pack_array(&writer, 1);
+    pack_record(&writer, 1);
     pack_uint(&writer, HOST_WIRE_VERSION);
+    pack_record_end(&writer);
     for (struct known *known = host->known; known; known = known->next) {
         if (known->peer && peer_is_up(known->peer)) {
             struct errand *errand = host_errand(host);
@@ -106,7 +107,7 @@ static void on_leaving(void *context,
 {
     struct host *host = context;
     struct reader reader = reader_of(question);
-    host_read_head(&reader, 1);
+    (void)host_read_head(&reader, 1);
     const struct certificate *from = asked_certificate(asked);
     struct known *known = from ? host_known(host, from->name) : NULL;
     bool is_good = !reader.failed;

@@ -32,19 +32,20 @@ struct replica_word {
 
 static void write_word(struct writer *writer, const struct replica_word *word)
 {
-    pack_array(writer, 6);
+    pack_record(writer, 6);
     pack_uint(writer, HOST_WIRE_VERSION);
     pack_uint(writer, word->op);
     pack_uint(writer, word->group);
     pack_uint(writer, word->number);
     pack_uint(writer, word->disk_id);
     pack_bin(writer, word->members);
+    pack_record_end(writer);
 }
 
 static bool read_word(struct replica_word *out, struct bytes bytes)
 {
     struct reader reader = reader_of(bytes);
-    host_read_head(&reader, 6);
+    (void)host_read_head(&reader, 6);
     *out = (struct replica_word){.op = pack_read_uint(&reader)};
     uint64_t group = pack_read_uint(&reader);
     out->number = pack_read_uint(&reader);
@@ -355,10 +356,11 @@ static void tell_leader(struct host *host,
     bool is_member = raft_configuration_find(members, word->number) ||
                      has_disk(members, word->disk_id);
     struct writer writer = writer_of(buffer, sizeof buffer);
-    pack_array(&writer, 3);
+    pack_record(&writer, 3);
     pack_uint(&writer, HOST_WIRE_VERSION);
     pack_bool(&writer, is_member);
     pack_uint(&writer, members->next_number);
+    pack_record_end(&writer);
     asked_answer(asked, ERR_NONE, writer_bytes(&writer));
 }
 
@@ -406,7 +408,7 @@ static void on_replica_answer(struct errand *errand,
     struct host *host = errand->host;
     struct reader reader = reader_of(answer);
     host->slots[errand->group].is_asking = false;
-    host_read_head(&reader, 3);
+    (void)host_read_head(&reader, 3);
     bool is_member = pack_read_bool(&reader);
     uint64_t next_number = pack_read_uint(&reader);
     is_member = (is_member && !HAS_HOST_FAULT(&host->config, DROP_MEMBER)) ||

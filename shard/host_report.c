@@ -11,7 +11,7 @@
 #define HEAD_BYTES 512
 #define SHARD_BYTES (64 + RAFT_MEMBERS_MAX * 20)
 #define ANSWER_BYTES 32
-#define REPORT_FIELDS 8
+#define REPORT_FIELDS 9
 #define REPORT_FIELDS_MIN 6 /* of releases without disk and memory */
 #define LAG_UNHEARD UINT64_MAX
 
@@ -53,7 +53,7 @@ static void write_shard(struct host *host,
     const struct raft *raft = group_raft(group);
     const struct raft_configuration *members = raft_newest_configuration(raft);
     uint64_t applied = group_applied_index(group);
-    pack_array(writer, 6);
+    pack_record(writer, 6);
     pack_uint(writer, shard);
     pack_uint(writer, raft_term(raft));
     pack_uint(writer, applied);
@@ -65,14 +65,16 @@ static void write_shard(struct host *host,
         uint64_t match = member->number == raft_number(raft)
                              ? raft_stable_index(raft)
                              : raft_match_index(raft, member->number);
-        pack_array(writer, 3);
+        pack_record(writer, 3);
         pack_uint(writer, member->node);
         pack_bool(writer, member->is_voter);
         pack_uint(writer, match == 0 ? LAG_UNHEARD
                           : raft_last_index(raft) > match
                               ? raft_last_index(raft) - match
                               : 0);
+        pack_record_end(writer);
     }
+    pack_record_end(writer);
 }
 
 static const struct group *led_group(const struct host *host, uint32_t shard)
@@ -82,7 +84,7 @@ static const struct group *led_group(const struct host *host, uint32_t shard)
 }
 
 /* [version, incarnation, view version, release, hears, [shard, ...], free
- * bytes of the disk, resident bytes] */
+ * bytes of the disk, resident bytes, feature level] */
 static bool write_report(struct host *host, struct writer *writer)
 {
     uint32_t shard_count = host->view->map.shard_count;
@@ -96,7 +98,7 @@ static bool write_report(struct host *host, struct writer *writer)
         return false;
     }
     *writer = writer_of(buffer, bytes);
-    pack_array(writer, REPORT_FIELDS);
+    pack_record(writer, REPORT_FIELDS);
     pack_uint(writer, HOST_WIRE_VERSION);
     pack_uint(writer, endpoint_incarnation(host->config.endpoint));
     pack_uint(writer, host->view->version);
@@ -112,6 +114,8 @@ static bool write_report(struct host *host, struct writer *writer)
     pack_uint(writer, host_log_stats(host).free_bytes);
     pack_uint(writer,
               host->config.resident_bytes ? host->config.resident_bytes() : 0);
+    pack_uint(writer, host->config.self.feature_level);
+    pack_record_end(writer);
     return !writer->failed;
 }
 
@@ -126,7 +130,7 @@ static void on_report_answer(struct errand *errand,
         host->heard_meta_leader = MEMBER_NONE; /* somebody else may know */
         return;
     }
-    host_read_head(&reader, 3);
+    (void)host_read_head(&reader, 3);
     uint64_t newest = pack_read_uint(&reader);
     uint64_t leader = pack_read_uint(&reader);
     if (reader.failed) {
@@ -284,11 +288,14 @@ static bool read_report(struct host *host,
             return false;
         }
     }
+    node->report.feature_level = VIEW_FEATURE_LEVEL_FOUNDED;
     if (fields < REPORT_FIELDS) {
         return true;
     }
     node->report.free_bytes = pack_read_uint(&reader);
     node->report.resident_bytes = pack_read_uint(&reader);
+    node->report.feature_level =
+        (uint32_t)pack_read_uint_to(&reader, UINT32_MAX);
     return !reader.failed;
 }
 
@@ -306,10 +313,11 @@ static void on_report(void *context, struct asked *asked, struct bytes report)
     uint8_t buffer[ANSWER_BYTES];
     struct writer writer = writer_of(buffer, sizeof buffer);
     enum err err = ERR_NONE;
-    pack_array(&writer, 3);
+    pack_record(&writer, 3);
     pack_uint(&writer, HOST_WIRE_VERSION);
     pack_uint(&writer, host->view ? host->view->version : 0);
     pack_uint(&writer, host_meta_leader_seen(host));
+    pack_record_end(&writer);
     if (!host->view || !host_leads_meta(host)) {
         err = ERR_NOT_LEADER;
     } else {

@@ -81,7 +81,7 @@ static void on_trust_answer(struct errand *errand,
     }
     known->is_trust_asked = false;
     known->trust_ns = host_now_ns(host) + RETRY_NS;
-    host_read_head(&reader, 3);
+    (void)host_read_head(&reader, 3);
     uint64_t version = pack_read_uint(&reader);
     struct bytes text = pack_read_bin(&reader);
     if (err || reader.failed) {
@@ -101,9 +101,10 @@ static void ask(struct host *host, struct known *known)
     if (!errand) {
         return;
     }
-    pack_array(&writer, 2);
+    pack_record(&writer, 2);
     pack_uint(&writer, HOST_WIRE_VERSION);
     pack_uint(&writer, version_here(host));
+    pack_record_end(&writer);
     errand->done = on_trust_answer;
     errand->number = version_here(host);
     (void)snprintf(errand->name, sizeof errand->name, "%s", known->name);
@@ -180,7 +181,7 @@ static void on_trust_asked(void *context,
     struct host *host = context;
     struct bytes text = trust_text(endpoint_trust(host->config.endpoint));
     struct reader reader = reader_of(question);
-    host_read_head(&reader, 2);
+    (void)host_read_head(&reader, 2);
     uint64_t version = pack_read_uint(&reader);
     if (reader.failed) {
         asked_answer(&asked, ERR_MALFORMED, (struct bytes){0});
@@ -197,10 +198,11 @@ static void on_trust_asked(void *context,
         return;
     }
     struct writer writer = writer_of(buffer, bytes);
-    pack_array(&writer, 3);
+    pack_record(&writer, 3);
     pack_uint(&writer, HOST_WIRE_VERSION);
     pack_uint(&writer, version_here(host));
     pack_bin(&writer, text);
+    pack_record_end(&writer);
     asked_answer(&asked, ERR_NONE, writer_bytes(&writer));
 }
 

@@ -224,10 +224,11 @@ static void encode_lines(const struct journal *journal, struct writer *writer)
     pack_array(writer, (uint32_t)(journal->count + 1 - oldest));
     for (uint64_t number = oldest; number <= journal->count; number++) {
         const struct meta_line *line = journal_line(journal, number);
-        pack_array(writer, LINE_FIELDS);
+        pack_record(writer, LINE_FIELDS);
         pack_int(writer, line->at_ms);
         pack_text(writer, line->who);
         pack_text(writer, line->text);
+        pack_record_end(writer);
     }
 }
 
@@ -269,7 +270,7 @@ static enum err on_snapshot_begin(void *context)
         return ERR_MEMORY;
     }
     struct writer writer = writer_of(meta->snapshot, capacity);
-    pack_array(&writer, SNAPSHOT_FIELDS);
+    pack_record(&writer, SNAPSHOT_FIELDS);
     pack_uint(&writer, FORMAT);
     pack_uint(&writer, meta->journal.count);
     enum err err = encode_view(meta->view, &writer);
@@ -278,6 +279,7 @@ static enum err on_snapshot_begin(void *context)
         return err;
     }
     encode_lines(&meta->journal, &writer);
+    pack_record_end(&writer);
     assert(!writer.failed);
     meta->snapshot_bytes = writer_bytes(&writer).length;
     return ERR_NONE;

@@ -37,13 +37,14 @@ void router_ask_encode(const struct router_ask *ask,
                        uint8_t hops,
                        struct writer *writer)
 {
-    pack_array(writer, ASK_FIELDS);
+    pack_record(writer, ASK_FIELDS);
     pack_uint(writer, VERSION);
     pack_uint(writer, ask->shard);
     pack_uint(writer, (uint64_t)(ask->is_read ? FLAG_READ : 0) |
                           (uint64_t)(ask->may_repeat ? FLAG_MAY_REPEAT : 0));
     pack_uint(writer, hops);
     pack_bin(writer, ask->command);
+    pack_record_end(writer);
 }
 
 enum err router_ask_decode(struct router_ask *out,
@@ -74,7 +75,7 @@ enum err router_ask_decode(struct router_ask *out,
 
 void router_hint_encode(const struct router_hint *hint, struct writer *writer)
 {
-    pack_array(writer, HINT_FIELDS);
+    pack_record(writer, HINT_FIELDS);
     pack_uint(writer, VERSION);
     if (hint->leader == MEMBER_NONE) {
         pack_nil(writer);
@@ -82,6 +83,7 @@ void router_hint_encode(const struct router_hint *hint, struct writer *writer)
         pack_uint(writer, hint->leader);
     }
     pack_uint(writer, hint->view_version);
+    pack_record_end(writer);
 }
 
 enum err router_hint_decode(struct router_hint *out, struct bytes bytes)

@@ -152,23 +152,25 @@ size_t shard_map_bytes_max(const struct shard_map *map)
 
 static void encode_place(const struct shard_place *place, struct writer *writer)
 {
-    pack_array(writer, PLACE_FIELDS);
+    pack_record(writer, PLACE_FIELDS);
     pack_uint(writer, place->generation);
     pack_array(writer, place->replica_count);
     for (uint32_t i = 0; i < place->replica_count; i++) {
         pack_uint(writer, place->replicas[i]);
     }
+    pack_record_end(writer);
 }
 
 void shard_map_encode(const struct shard_map *map, struct writer *writer)
 {
-    pack_array(writer, MAP_FIELDS);
+    pack_record(writer, MAP_FIELDS);
     pack_uint(writer, FORMAT);
     pack_uint(writer, map->version);
     pack_array(writer, map->shard_count);
     for (uint32_t i = 0; i < map->shard_count; i++) {
         encode_place(&map->places[i], writer);
     }
+    pack_record_end(writer);
 }
 
 static uint32_t change_count(const struct shard_map *from,
@@ -186,7 +188,7 @@ void shard_map_delta_encode(const struct shard_map *from,
                             struct writer *writer)
 {
     assert(from->shard_count == to->shard_count);
-    pack_array(writer, DELTA_FIELDS);
+    pack_record(writer, DELTA_FIELDS);
     pack_uint(writer, FORMAT);
     pack_uint(writer, from->version);
     pack_uint(writer, to->version);
@@ -194,11 +196,13 @@ void shard_map_delta_encode(const struct shard_map *from,
     pack_array(writer, change_count(from, to));
     for (uint32_t i = 0; i < to->shard_count; i++) {
         if (!shard_place_is_equal(&from->places[i], &to->places[i])) {
-            pack_array(writer, CHANGE_FIELDS);
+            pack_record(writer, CHANGE_FIELDS);
             pack_uint(writer, i);
             encode_place(&to->places[i], writer);
+            pack_record_end(writer);
         }
     }
+    pack_record_end(writer);
 }
 
 /* ---- decoding: whatever is wrong makes the reader fail ---- */

@@ -19,7 +19,15 @@
 
 #define VIEW_TEXT_BYTES 256
 #define VIEW_WHO_BYTES (CERTIFICATE_NAME_BYTES + 16)
-#define VIEW_FEATURE_LEVEL 1 /* of a cluster that is founded now */
+
+/*
+ * What a release can do that an older one must not meet: another kind of
+ * change, another rule, a field that must not be lost. It is used only when the
+ * view says so: the meta group's leader raises the view's level when all
+ * members have reported that they know it.
+ */
+#define VIEW_FEATURE_LEVEL 1         /* the highest that this release knows */
+#define VIEW_FEATURE_LEVEL_FOUNDED 1 /* of every cluster at first */
 
 struct view {
     uint64_t version; /* 0: not founded yet. Grows with each change */
@@ -59,6 +67,7 @@ enum view_change_kind {
     VIEW_PAUSE,         /* flag */
     VIEW_GENERATION,    /* shard: its group was restored */
     VIEW_NOTE,          /* a line of the journal alone: the view stays */
+    VIEW_LEVEL,         /* number: the feature level, which only rises */
     VIEW_CHANGE_KIND_COUNT,
 };
 
@@ -80,7 +89,7 @@ struct view_change {
     struct shard_map map;
     /* others */
     struct member member;
-    uint32_t number; /* of a member, or a shard */
+    uint32_t number; /* of a member, or a shard; a level */
     bool flag;
     uint64_t map_version;
     struct view_move *moves;
@@ -99,7 +108,7 @@ __attribute__((format(printf, 2, 3))) void view_change_say(
  * apply what was decided, so a rule is changed with a feature level only.
  *
  * ERR_EXISTS      FOUND, FOUNDED: it is. MEMBER_ADD: the name or the number is
- *                 taken
+ *                 taken. LEVEL: it is not less already
  * ERR_NOT_FOUND   no such member or shard; or nothing is founded yet
  * ERR_BUSY        MEMBER_SET: it was changed meanwhile. MEMBER_FORGET: the map
  *                 still places shards on it. PLACE: made from another version

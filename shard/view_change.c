@@ -271,6 +271,18 @@ static enum err check_note(const struct view *view,
     return ERR_NONE;
 }
 
+static enum err check_level(const struct view *view,
+                            const struct view_change *change,
+                            struct err_detail *why)
+{
+    if (change->number <= view->feature_level) {
+        err_explain(why, "the feature level is %u already",
+                    view->feature_level);
+        return ERR_EXISTS;
+    }
+    return ERR_NONE;
+}
+
 /* ---- doing it ---- */
 
 /* Its time is that of the founding. */
@@ -304,7 +316,7 @@ static enum err do_found(struct view *view, const struct view_change *change)
     memcpy(view->cluster_id, change->cluster_id, sizeof view->cluster_id);
     memcpy(view->cluster_name, change->cluster_name, sizeof view->cluster_name);
     view->replication = change->replication;
-    view->feature_level = VIEW_FEATURE_LEVEL;
+    view->feature_level = VIEW_FEATURE_LEVEL_FOUNDED;
     view->members = members;
     view->founders = founders;
     view->map = map;
@@ -376,6 +388,12 @@ static enum err do_generation(struct view *view,
     return ERR_NONE;
 }
 
+static enum err do_level(struct view *view, const struct view_change *change)
+{
+    view->feature_level = change->number;
+    return ERR_NONE;
+}
+
 static const struct {
     enum err (*check)(const struct view *view,
                       const struct view_change *change,
@@ -392,6 +410,7 @@ static const struct {
     [VIEW_PAUSE] = {check_pause, do_pause},
     [VIEW_GENERATION] = {check_generation, do_generation},
     [VIEW_NOTE] = {check_note, NULL},
+    [VIEW_LEVEL] = {check_level, do_level},
 };
 
 enum err view_check(const struct view *view,

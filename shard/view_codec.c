@@ -15,6 +15,7 @@
  *   PLACE                   [map version, [[shard, [node ...], ...] ...], ...]
  *   PAUSE                   [flag, ...]
  *   GENERATION              [shard, ...]
+ *   LEVEL                   [feature level, ...]
  *   FOUNDED, NOTE           [...]
  *
  * A release may append fields where it says "...": those that it does not
@@ -90,7 +91,7 @@ size_t view_bytes_max(const struct view *view)
 
 static void encode_scalars(const struct view *view, struct writer *writer)
 {
-    pack_array(writer, VIEW_FIELDS);
+    pack_record(writer, VIEW_FIELDS);
     pack_uint(writer, FORMAT);
     pack_uint(writer, view->version);
     pack_bin(writer, bytes_of(view->cluster_id, sizeof view->cluster_id));
@@ -107,6 +108,7 @@ void view_encode(const struct view *view, struct writer *writer)
     members_encode(&view->members, writer);
     members_encode(&view->founders, writer);
     shard_map_encode(&view->map, writer);
+    pack_record_end(writer);
 }
 
 static void decode_scalars(struct view *view, struct reader *reader)
@@ -258,12 +260,13 @@ static void encode_moves(const struct view_change *change,
     pack_array(writer, change->move_count);
     for (uint32_t i = 0; i < change->move_count; i++) {
         const struct view_move *move = &change->moves[i];
-        pack_array(writer, MOVE_FIELDS);
+        pack_record(writer, MOVE_FIELDS);
         pack_uint(writer, move->shard);
         pack_array(writer, move->place.replica_count);
         for (uint32_t j = 0; j < move->place.replica_count; j++) {
             pack_uint(writer, move->place.replicas[j]);
         }
+        pack_record_end(writer);
     }
 }
 
@@ -314,6 +317,7 @@ static const struct {
     [VIEW_PAUSE] = {1, encode_flag, decode_flag},
     [VIEW_GENERATION] = {1, encode_number, decode_number},
     [VIEW_NOTE] = {0, NULL, NULL},
+    [VIEW_LEVEL] = {1, encode_number, decode_number},
 };
 
 /* ---- changes ---- */
@@ -329,16 +333,18 @@ size_t view_change_bytes_max(const struct view_change *change)
 void view_change_encode(const struct view_change *change, struct writer *writer)
 {
     assert(change->kind >= VIEW_FOUND && change->kind < VIEW_CHANGE_KIND_COUNT);
-    pack_array(writer, CHANGE_FIELDS);
+    pack_record(writer, CHANGE_FIELDS);
     pack_uint(writer, FORMAT);
     pack_uint(writer, change->kind);
     pack_int(writer, change->at_ms);
     pack_text(writer, change->who);
     pack_text(writer, change->text);
-    pack_array(writer, bodies[change->kind].field_count);
+    pack_record(writer, bodies[change->kind].field_count);
     if (bodies[change->kind].encode) {
         bodies[change->kind].encode(change, writer);
     }
+    pack_record_end(writer); /* the body */
+    pack_record_end(writer);
 }
 
 static enum err decode_body(struct view_change *change, struct reader *reader)

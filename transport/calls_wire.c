@@ -11,7 +11,7 @@
 void calls_wire_write(struct writer *writer, const struct calls_wire *wire)
 {
     bool asks = wire->kind == CALLS_WIRE_QUESTION;
-    pack_array(writer, asks ? QUESTION_COUNT : ANSWER_COUNT);
+    pack_record(writer, asks ? QUESTION_COUNT : ANSWER_COUNT);
     pack_uint(writer, CALLS_VERSION);
     pack_uint(writer, wire->kind);
     pack_uint(writer, wire->id);
@@ -22,6 +22,7 @@ void calls_wire_write(struct writer *writer, const struct calls_wire *wire)
         pack_uint(writer, wire->err);
     }
     pack_bin(writer, wire->content);
+    pack_record_end(writer);
 }
 
 static void read_question(struct reader *in, struct calls_wire *out)

@@ -1,5 +1,6 @@
 #include "cluster/raft_wire.h"
 
+#include "base/pack.h"
 #include "tests/support/check.h"
 
 #include <stdlib.h>
@@ -156,6 +157,40 @@ static void what_cannot_be_is_refused(void **state)
     CHECK_ERR(pass(fixture, 1, &good), ERR_MALFORMED);
 }
 
+/* As the next release might send it: each record with a field more. */
+static void fields_of_a_newer_release_are_skipped(void **state)
+{
+    static const uint8_t numbers[] = {1, 2, 4, 9, 3, 9, 0, 0, 0, 0};
+    struct fixture *fixture = *state;
+    struct writer writer = writer_of(fixture->buffer, sizeof fixture->buffer);
+    for (uint64_t group = 1; group <= 2; group++) {
+        pack_array(&writer, 15);
+        pack_uint(&writer, group);
+        pack_uint(&writer, RAFT_APPEND);
+        for (size_t i = 0; i < sizeof numbers; i++) {
+            pack_uint(&writer, numbers[i]); /* from, to, term ... flags */
+        }
+        pack_array(&writer, 1);
+        pack_array(&writer, 4);
+        pack_uint(&writer, 4); /* the entry's term */
+        pack_uint(&writer, RAFT_COMMANDS);
+        pack_bin(&writer, bytes_of_text("add"));
+        pack_map(&writer, 0);
+        pack_bin(&writer, bytes_of_text(""));
+        pack_array(&writer, 1);
+        pack_text(&writer, "new");
+    }
+    struct reader reader = reader_of(writer_bytes(&writer));
+    for (uint32_t group = 1; group <= 2; group++) {
+        CHECK_OK(raft_wire_read(&fixture->wire, &reader));
+        CHECK(fixture->wire.group == group);
+        CHECK(fixture->wire.message.term == 4);
+        CHECK(bytes_are_equal(fixture->wire.message.entries[0].bytes,
+                              bytes_of_text("add")));
+    }
+    CHECK(reader_left(&reader) == 0);
+}
+
 static void a_cut_message_is_refused_wherever_it_is_cut(void **state)
 {
     struct fixture *fixture = *state;
@@ -204,6 +239,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(what_cannot_be_is_refused, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(fields_of_a_newer_release_are_skipped,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             a_cut_message_is_refused_wherever_it_is_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(messages_stand_one_behind_the_other,

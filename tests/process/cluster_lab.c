@@ -416,7 +416,8 @@ static void run_child(const struct cluster_lab *lab,
 {
     struct cluster_lab_path words = words_path(lab, node);
     struct cluster_lab_path config = config_path(lab, node);
-    const char *trouped = lab->programs->trouped;
+    const char *trouped = lab->is_next[node] ? lab->programs->trouped_next
+                                             : lab->programs->trouped;
     int fd = open(words.text, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (fd >= 0 && dup2(fd, STDOUT_FILENO) >= 0 &&

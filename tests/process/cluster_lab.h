@@ -23,6 +23,7 @@
 
 struct cluster_lab_programs {
     const char *trouped;
+    const char *trouped_next; /* the next release */
     const char *troupe;
 };
 
@@ -43,6 +44,7 @@ struct cluster_lab {
     struct cluster_network network;
     pid_t processes[CLUSTER_MACHINES_MAX]; /* 0: is not up */
     long said_from[CLUSTER_MACHINES_MAX];  /* of the present process's words */
+    bool is_next[CLUSTER_MACHINES_MAX];    /* it starts with the next release */
     bool has_passed;                       /* the test, to its end */
 };
 

@@ -3,8 +3,9 @@
  * stopped, cut off, filled up, restarted one after the other, and given what
  * is not right.
  *
- * Arguments: trouped, troupe, and the test to run; without that all run, one
- * after another. Exit code 77: this machine cannot.
+ * Arguments: trouped, the trouped of the next release, troupe, and the test to
+ * run; without that all run, one after another. Exit code 77: this machine
+ * cannot.
  */
 
 #include "tests/process/cluster_load.h"
@@ -349,13 +350,6 @@ static void five_nodes_are_restarted_one_after_the_other(void **state)
     pass(fixture, "rolling restart of five");
 }
 
-static bool is_drained(const json_t *answer)
-{
-    return json_integer_value(json_object_get(answer, "owners_left")) == 0 &&
-           json_integer_value(json_object_get(answer, "replicas_left")) == 0 &&
-           json_is_false(json_object_get(answer, "voter"));
-}
-
 static void change(struct cluster_lab *lab, const char *verb, const char *args)
 {
     json_t *answer = NULL;
@@ -365,6 +359,86 @@ static void change(struct cluster_lab *lab, const char *verb, const char *args)
         fail_msg("%s %s: %s, %s", verb, args, err_name(err), why ? why : "");
     }
     json_decref(answer);
+}
+
+static void await_status(struct cluster_lab *lab,
+                         bool (*is_so)(const json_t *answer))
+{
+    cluster_lab_await(lab, &(struct cluster_lab_question){
+                               .verb = "cluster.status", .is_so = is_so});
+}
+
+static json_int_t level_of(const json_t *status)
+{
+    return json_integer_value(json_object_get(status, "feature_level"));
+}
+
+static bool is_at_level_1(const json_t *status)
+{
+    return level_of(status) == 1;
+}
+
+static bool is_at_level_2(const json_t *status)
+{
+    return level_of(status) == 2;
+}
+
+/* In order, to this release or to the next one; with one node of the other
+ * release the level is the lower one. */
+static void change_release(struct fixture *fixture, uint32_t node, bool to_next)
+{
+    struct cluster_lab *lab = &fixture->lab;
+    cluster_lab_stop(lab, node);
+    lab->is_next[node] = to_next;
+    cluster_load_await(fixture->load, 1);
+    cluster_lab_start(lab, node);
+    cluster_lab_await_whole(lab, node);
+    cluster_load_await(fixture->load, 2 * LOAD);
+}
+
+static void check_level_1(struct cluster_lab *lab)
+{
+    json_t *answer = NULL;
+    CHECK_OK(cluster_lab_ask(lab, 0, "cluster.status", NULL, &answer));
+    CHECK(is_at_level_1(answer));
+    json_decref(answer);
+}
+
+static void nodes_are_upgraded_one_after_the_other_and_one_back_again(
+    void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        start_loaded(fixture, &(struct cluster_lab_plan){.node_count = 3});
+    cluster_lab_await_whole(lab, 0);
+    change_release(fixture, 0, true);
+    change_release(fixture, 1, true);
+    change_release(fixture, 0, false);
+    change_release(fixture, 0, true);
+    /* Whoever leads, of either release. */
+    change(lab, "shard.pause", "{}");
+    change(lab, "shard.resume", "{}");
+    check_level_1(lab);
+    change_release(fixture, 2, true);
+    await_status(lab, is_at_level_2);
+    cluster_load_await(fixture->load, LOAD);
+    cluster_load_end(fixture->load);
+    check_no_attempt_failed(fixture->load);
+    /* Back again is too late now. */
+    cluster_lab_stop(lab, 2);
+    lab->is_next[2] = false;
+    cluster_lab_fork(lab, 2, NULL);
+    cluster_lab_check_end(lab, 2, REFUSED, "at feature level 2");
+    lab->is_next[2] = true;
+    cluster_lab_start(lab, 2);
+    pass(fixture, "two releases");
+}
+
+static bool is_drained(const json_t *answer)
+{
+    return json_integer_value(json_object_get(answer, "owners_left")) == 0 &&
+           json_integer_value(json_object_get(answer, "replicas_left")) == 0 &&
+           json_is_false(json_object_get(answer, "voter"));
 }
 
 static bool has_four(const json_t *answer)
@@ -377,13 +451,6 @@ static bool has_three(const json_t *answer)
 {
     return json_integer_value(json_object_get(
                json_object_get(answer, "members"), "total")) == 3;
-}
-
-static void await_status(struct cluster_lab *lab,
-                         bool (*is_so)(const json_t *answer))
-{
-    cluster_lab_await(lab, &(struct cluster_lab_question){
-                               .verb = "cluster.status", .is_so = is_so});
 }
 
 static void a_node_joins_and_another_leaves_for_good(void **state)
@@ -562,6 +629,7 @@ int main(int count, char **arguments)
         CASE(a_full_disk_refuses_until_there_is_room),
         CASE(a_node_comes_back_with_an_empty_disk),
         CASE(five_nodes_are_restarted_one_after_the_other),
+        CASE(nodes_are_upgraded_one_after_the_other_and_one_back_again),
         CASE(a_node_joins_and_another_leaves_for_good),
         CASE(a_bad_start_says_why_and_how_it_ended),
         CASE(a_log_that_is_gone_is_not_taken_for_a_new_one),
@@ -572,21 +640,26 @@ int main(int count, char **arguments)
 #undef CASE
     };
     const char *why = NULL;
-    if (count < 3 || count > 4 ||
-        (count == 4 &&
-         !is_known(tests, sizeof tests / sizeof *tests, arguments[3]))) {
-        fputs("usage: cluster_process_test TROUPED TROUPE [TEST]\n", stderr);
+    if (count < 4 || count > 5 ||
+        (count == 5 &&
+         !is_known(tests, sizeof tests / sizeof *tests, arguments[4]))) {
+        fputs("usage: cluster_process_test TROUPED TROUPED_NEXT TROUPE "
+              "[TEST]\n",
+              stderr);
         return 2;
     }
     /* `troupe` is run in another folder. */
     static char trouped[PATH_MAX];
+    static char trouped_next[PATH_MAX];
     static char troupe[PATH_MAX];
-    if (!realpath(arguments[1], trouped) || !realpath(arguments[2], troupe)) {
+    if (!realpath(arguments[1], trouped) ||
+        !realpath(arguments[2], trouped_next) ||
+        !realpath(arguments[3], troupe)) {
         fputs("cluster_process_test: there is no such program\n", stderr);
         return 2;
     }
-    programs =
-        (struct cluster_lab_programs){.trouped = trouped, .troupe = troupe};
+    programs = (struct cluster_lab_programs){
+        .trouped = trouped, .trouped_next = trouped_next, .troupe = troupe};
     if (!cluster_network_enter(&why)) {
         fprintf(stderr, "skipped: %s\n", why);
         return SKIPPED;
@@ -595,6 +668,6 @@ int main(int count, char **arguments)
     if (identity_library_init()) {
         return 1;
     }
-    cmocka_set_test_filter(arguments[3]);
+    cmocka_set_test_filter(arguments[4]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

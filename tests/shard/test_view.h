@@ -127,7 +127,8 @@ static inline struct member test_random_member(struct seeded *seeded,
 static inline struct view_change test_random_change(struct seeded *seeded,
                                                     const struct view *view)
 {
-    uint64_t kind = VIEW_FOUND + seeded_below(seeded, VIEW_NOTE);
+    uint64_t kind =
+        VIEW_FOUND + seeded_below(seeded, VIEW_CHANGE_KIND_COUNT - 1);
     if (view->version == 0 && seeded_below(seeded, 2) == 0) {
         kind = VIEW_FOUND;
     }

@@ -60,7 +60,7 @@ static void a_founding_makes_the_view(void **state)
     CHECK_OK(view_open(&view));
     carry_out(view, &found);
     CHECK(view->version == 1 && !view->is_founded && !view->is_paused);
-    CHECK(view->feature_level == VIEW_FEATURE_LEVEL);
+    CHECK(view->feature_level == VIEW_FEATURE_LEVEL_FOUNDED);
     CHECK(view->replication == 2 && strcmp(view->cluster_name, "test") == 0);
     CHECK(memcmp(view->cluster_id, found.cluster_id, CLUSTER_ID_BYTES) == 0);
     CHECK(view->members.count == 3 && view->founders.count == 3);
@@ -111,6 +111,22 @@ static void a_founding_that_is_not_whole_is_refused(void **state)
     found.members.list[1].number = 1;
     found.members.list[1].door[0] = '\0';
     check_founding_is_refused(&found, "door");
+}
+
+/* ---- the feature level ---- */
+
+static void the_feature_level_only_rises(void **state)
+{
+    (void)state;
+    scoped(view_close) struct view *view = test_view(3, 8, 2);
+    struct view_change level = test_change(VIEW_LEVEL);
+    level.number = VIEW_FEATURE_LEVEL_FOUNDED;
+    check_says(view, &level, ERR_EXISTS, "is 1 already");
+    level.number = 3;
+    carry_out(view, &level);
+    CHECK(view->feature_level == 3);
+    level.number = 2;
+    check_says(view, &level, ERR_EXISTS, "is 3 already");
 }
 
 /* ---- members ---- */
@@ -603,6 +619,7 @@ int main(void)
         cmocka_unit_test(nothing_happens_before_the_founding),
         cmocka_unit_test(a_founding_makes_the_view),
         cmocka_unit_test(a_founding_that_is_not_whole_is_refused),
+        cmocka_unit_test(the_feature_level_only_rises),
         cmocka_unit_test(a_member_joins),
         cmocka_unit_test(there_are_so_many_numbers),
         cmocka_unit_test(a_member_changes_but_for_number_and_name),
