@@ -39,6 +39,11 @@ const struct settings_member *settings_self(const struct settings *settings)
     return *name ? settings_find_member(settings, name) : NULL;
 }
 
+uint32_t settings_quiet_ms(const struct settings *settings)
+{
+    return (uint32_t)settings->cluster.timeouts.link_heartbeat_ms * 3 / 2;
+}
+
 /* ---- addresses ---- */
 
 __attribute__((format(printf, 2, 3))) static void put(

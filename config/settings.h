@@ -151,6 +151,10 @@ const struct settings_member *settings_find_member(
 /* The member that `node.name` names; NULL when it is "". */
 const struct settings_member *settings_self(const struct settings *settings);
 
+/* A peer that says nothing for so long, one and a half heartbeats of its link,
+ * may stand still or be cut off, though the link is not down yet. */
+uint32_t settings_quiet_ms(const struct settings *settings);
+
 /* For whom a URL is: on a machine behind an address translation they differ. */
 enum settings_form {
     SETTINGS_BIND,       /* what the member itself listens on */

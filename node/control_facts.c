@@ -93,6 +93,13 @@ bool control_is_up(const struct control *control, uint32_t number)
     return report ? is_fresh(control, report->at_ms) : peer && peer_is_up(peer);
 }
 
+static bool is_heard(const struct control *control, const struct peer *peer)
+{
+    uint64_t quiet_ns = settings_quiet_ms(control->config.settings) * NS_PER_MS;
+    return peer && peer_is_up(peer) &&
+           clock_now_ns(control->config.clock) - peer_heard_ns(peer) < quiet_ns;
+}
+
 /* ---- the meta group ---- */
 
 const struct raft_configuration *control_group_members(
@@ -106,13 +113,13 @@ static void add_voter(const struct control *control,
                       struct control_meta *meta,
                       uint32_t number)
 {
-    struct peer *peer = host_peer(control->config.host, number);
-    bool is_heard = number == host_number(control->config.host) ||
-                    (peer && peer_is_up(peer));
+    const struct host *host = control->config.host;
+    bool is_there = number == host_number(host) ||
+                    is_heard(control, host_peer(host, number));
     if (meta->voter_count < RAFT_MEMBERS_MAX) {
         meta->voters[meta->voter_count++] = number;
     }
-    if (!is_heard && meta->missing_count < RAFT_MEMBERS_MAX) {
+    if (!is_there && meta->missing_count < RAFT_MEMBERS_MAX) {
         meta->missing[meta->missing_count++] = number;
     }
 }

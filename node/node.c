@@ -404,9 +404,7 @@ static enum err open_services(struct node *node)
     config.calls = node->calls;
     config.clock = posix_clock();
     config.reactor = reactor_of(node);
-    config.quiet_ms = (uint32_t)links_settings(node->links)
-                          ->cluster.timeouts.link_heartbeat_ms *
-                      3 / 2;
+    config.quiet_ms = settings_quiet_ms(links_settings(node->links));
     enum err err = router_open(&node->router, &config);
     if (!err) {
         err = control_open(&node->control,

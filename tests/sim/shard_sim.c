@@ -249,8 +249,21 @@ static void step_leave(struct sim *sim)
     }
 }
 
+/* An old leader has stopped leading before anybody asks it for long. */
+static void check_cut_off(struct sim *sim)
+{
+    const struct host *host = sim->chosen->host;
+    const struct group *meta = host ? host_group(host, META_GROUP) : NULL;
+    if (meta && now_ns(sim) >= sim->phase_ns + NS_PER_S &&
+        raft_is_settled(group_raft(meta))) {
+        broken(sim, "minority", "%s is cut off and leads the meta group",
+               sim->chosen->name);
+    }
+}
+
 static void step_cut(struct sim *sim)
 {
+    check_cut_off(sim);
     if (now_ns(sim) >= sim->phase_ns + CUT_NS) {
         enter(sim, PHASE_HEAL);
         cut_off(sim, sim->chosen, false);
