@@ -328,16 +328,57 @@ static bool is_from_gone(const struct host *host, uint32_t shard)
     return false;
 }
 
-/* Some of what is wanted, as many as may move at the same time. A shard that
- * nobody leads does not move, perhaps for ever: it holds up no others. */
+/* Whether it reports. */
+static bool is_there(const struct host *host, uint32_t number)
+{
+    return is_fresh(host, host->news->nodes[number].heard_ns);
+}
+
+/* Whether there is work on a shard's move. Not on one that nobody leads, nor
+ * when all that is left waits for a node that is away, perhaps for ever: these
+ * hold up no others. */
+static bool is_moving(const struct host *host, uint32_t shard)
+{
+    const struct shard_place *place = &host->view->map.places[shard];
+    const struct shard_news *news = &host->news->shards[shard];
+    bool is_complete = true;
+    if (!is_fresh(host, news->heard_ns) || is_settled(host, shard)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < place->replica_count; i++) {
+        uint32_t number = place->replicas[i];
+        if (is_there(host, number) &&
+            !host_report_has_voter(&news->report, number)) {
+            return true;
+        }
+        is_complete = is_complete && is_there(host, number);
+    }
+    return is_complete;
+}
+
+/* Whether all to whom a shard would move are there. */
+static bool can_arrive(const struct host *host, uint32_t shard)
+{
+    const struct shard_place *from = &host->view->map.places[shard];
+    const struct shard_place *to = &host->news->wanted.places[shard];
+    for (uint32_t i = 0; i < to->replica_count; i++) {
+        bool is_new = !shard_place_has(from, to->replicas[i]) ||
+                      (i == 0 && from->replicas[0] != to->replicas[0]);
+        if (is_new && !is_there(host, to->replicas[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Some of what is wanted, as many as may move at the same time. */
 static uint32_t choose_moves(const struct host *host, struct view_move *moves)
 {
     const struct news *news = host->news;
     uint32_t moving = 0;
     uint32_t count = 0;
     for (uint32_t i = 0; i < news->shard_count; i++) {
-        moving +=
-            is_fresh(host, news->shards[i].heard_ns) && !is_settled(host, i);
+        moving += is_moving(host, i);
     }
     for (uint32_t i = 0; i < news->shard_count; i++) {
         bool may_move = !host->view->is_paused || is_from_gone(host, i);
@@ -345,6 +386,7 @@ static uint32_t choose_moves(const struct host *host, struct view_move *moves)
             break;
         }
         if (may_move && (is_settled(host, i) || is_from_gone(host, i)) &&
+            can_arrive(host, i) &&
             !shard_place_is_equal(&host->view->map.places[i],
                                   &news->wanted.places[i])) {
             moves[count++] =

@@ -203,6 +203,16 @@ struct host_node_report {
 /* Of the durable log of all replicas here. */
 struct wal_stats host_log_stats(const struct host *host);
 
+static inline bool host_report_has_voter(const struct host_shard_report *report,
+                                         uint32_t node)
+{
+    bool has = false;
+    for (uint32_t i = 0; i < report->replica_count; i++) {
+        has |= report->replicas[i].is_voter && report->replicas[i].node == node;
+    }
+    return has;
+}
+
 /* Whether the members that were reported are those of the place, all voters. */
 static inline bool host_report_is_of(const struct host_shard_report *report,
                                      const struct shard_place *place)

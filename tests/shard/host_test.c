@@ -932,6 +932,52 @@ static void shards_that_nobody_leads_do_not_hold_up_the_others(void **state)
     }
 }
 
+static uint32_t count_places(const struct fixture *fixture, uint32_t number)
+{
+    const struct view *view = host_view(fixture->nodes[0].host);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < SHARD_COUNT_MANY; i++) {
+        count += shard_place_has(&view->map.places[i], number);
+    }
+    return count;
+}
+
+/* All that the drained one has must go to one that is away, or to one that is
+ * there, one after another. The first may be on its way before it is known who
+ * is away. */
+static void moves_to_a_node_that_is_away_do_not_hold_up_the_others(void **state)
+{
+    struct fixture *fixture = *state;
+    bool has_away[SHARD_COUNT_MANY];
+    fixture->moves_max = 1;
+    for (uint32_t i = 0; i < HOST_COUNT; i++) {
+        fixture->nodes[i].settings.cluster.shards = SHARD_COUNT_MANY;
+    }
+    start(fixture, FOUNDER_COUNT);
+    start(fixture, HOST_COUNT);
+    run_ms(fixture, 30000);
+    uint32_t away = host_number(fixture->nodes[2].host);
+    uint32_t drained = host_number(fixture->nodes[1].host);
+    const struct view *view = host_view(fixture->nodes[0].host);
+    uint32_t away_count = count_places(fixture, away);
+    CHECK(away_count >= 2 && away_count < SHARD_COUNT_MANY);
+    for (uint32_t i = 0; i < SHARD_COUNT_MANY; i++) {
+        has_away[i] = shard_place_has(&view->map.places[i], away);
+    }
+    power_off(fixture, &fixture->nodes[2]);
+    run_ms(fixture, 1000);
+    drain(fixture, drained);
+    run_ms(fixture, 30000);
+    view = host_view(fixture->nodes[0].host);
+    for (uint32_t i = 0; i < SHARD_COUNT_MANY; i++) {
+        CHECK(!has_away[i] || !shard_place_has(&view->map.places[i], drained));
+    }
+    CHECK(count_places(fixture, drained) > 0); /* those wait */
+    power_on(fixture, &fixture->nodes[2]);
+    run_ms(fixture, 30000);
+    CHECK(count_places(fixture, drained) == 0);
+}
+
 static uint32_t count_in_log(const struct fixture *fixture, const char *text)
 {
     uint32_t count = 0;
@@ -1039,6 +1085,7 @@ int main(void)
         TEST(nobody_founds_beside_a_node_that_holds_data),
         TEST(an_old_view_does_not_begin_a_shard_again),
         TEST(shards_that_nobody_leads_do_not_hold_up_the_others),
+        TEST(moves_to_a_node_that_is_away_do_not_hold_up_the_others),
         TEST(a_change_that_is_refused_is_tried_again_at_leisure),
         TEST(the_feature_level_rises_when_all_know_it),
         TEST(a_member_that_is_away_holds_the_feature_level),
