@@ -63,7 +63,8 @@ struct machine {
 
     /*
      * A snapshot of what is applied now, given out in pieces while it goes on.
-     * One at a time. next(): one piece, nothing written: that was all.
+     * One at a time. begin(): ERR_BUSY: not now, the group asks again. next():
+     * one piece, nothing written: that was all.
      */
     enum err (*snapshot_begin)(void *context);
     enum err (*snapshot_next)(void *context, struct writer *piece);

@@ -165,8 +165,8 @@ FALLIBLE group_reconfigure(struct group *group,
                            const struct raft_configuration *next);
 FALLIBLE group_transfer(struct group *group, uint64_t number);
 
-/* Make a snapshot now. ERR_BUSY: one is being made, one has just failed, or
- * nothing is new */
+/* Make a snapshot now. ERR_BUSY: one is being made, one has just failed,
+ * nothing is new, or the machine has no time for it */
 FALLIBLE group_snapshot(struct group *group);
 
 /* See raft_keep(). */

@@ -203,8 +203,8 @@ static void clean(struct group *group, struct snapshot_job *job)
 
 /* ---- making one ---- */
 
-/* ERR_BUSY: one is being made or sent, one has just failed, or nothing is new
- */
+/* ERR_BUSY: one is being made or sent, one has just failed, nothing is new, or
+ * the machine has no time for it */
 FALLIBLE snapshots_save(struct group *group)
 {
     struct snapshots *snapshots = &group->snapshots;
@@ -216,6 +216,9 @@ FALLIBLE snapshots_save(struct group *group)
     }
     enum err err =
         group->config.machine.snapshot_begin(group->config.machine.context);
+    if (err == ERR_BUSY) {
+        return err; /* the machine's own matters: later */
+    }
     if (err) {
         fail(group, &snapshots->save_pause, err, "it cannot be begun");
         return err;

@@ -172,6 +172,9 @@ static enum err open_group(struct fixture *fixture)
     machine.restore_end = fixture->config.machine.restore_end
                               ? fixture->config.machine.restore_end
                               : machine.restore_end;
+    machine.snapshot_begin = fixture->config.machine.snapshot_begin
+                                 ? fixture->config.machine.snapshot_begin
+                                 : machine.snapshot_begin;
     struct group_config config = fixture->config;
     config.machine = machine;
     return group_open(&fixture->group, &home, &config, &past);
@@ -750,6 +753,26 @@ static void a_snapshot_that_keeps_failing_is_tried_less_and_less(void **state)
     assert_int_equal(fixture->snapshot_failed_count, 10);
 }
 
+static enum err refuse_snapshot(void *context)
+{
+    (void)context;
+    return ERR_BUSY;
+}
+
+static void a_machine_without_time_for_a_snapshot_is_no_failure(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->config.limits.snapshot_log_bytes = 100;
+    fixture->config.machine.snapshot_begin = refuse_snapshot;
+    begin(fixture, 1);
+    lead(fixture);
+    add_many(fixture, 3);
+    tick_for(fixture, 2000);
+    CHECK_ERR(group_snapshot(fixture->group), ERR_BUSY);
+    assert_int_equal(fixture->snapshot_failed_count, 0);
+    CHECK(group_stored_index(fixture->group) == 0);
+}
+
 /* A leader's snapshot, as another machine makes it. */
 struct given {
     uint64_t id;
@@ -1289,6 +1312,7 @@ int main(void)
         TEST(without_state_it_leads_only_to_hand_over),
         TEST(a_snapshot_that_fails_is_not_tried_at_once_again),
         TEST(a_snapshot_that_keeps_failing_is_tried_less_and_less),
+        TEST(a_machine_without_time_for_a_snapshot_is_no_failure),
         TEST(a_leaders_snapshot_is_taken_piece_by_piece),
         TEST(a_snapshot_goes_on_when_its_leader_is_back),
         TEST(pieces_of_another_snapshot_do_not_get_mixed_in),
