@@ -337,7 +337,7 @@ static enum err open_calls(struct node *node)
         err = raft_links_open(&node->raft_links, links_log(node->links));
     }
     if (!err) {
-        err = shards_open(&node->shards);
+        err = shards_open(&node->shards, posix_clock());
     }
     return err;
 }

@@ -1,5 +1,6 @@
 #include "node/shards.h"
 
+#include "shard/archive.h"
 #include "shard/counter_map.h"
 
 #include <assert.h>
@@ -8,7 +9,9 @@
 #define RESULT_COUNT_MAX 4096 /* idempotency keys remembered by a shard */
 
 struct shards {
+    const struct clock *clock;
     struct counter_map *maps[SHARD_COUNT_MAX];
+    struct archive *archives[SHARD_COUNT_MAX];
 };
 
 static enum err open_machine(void *context, uint32_t shard, struct machine *out)
@@ -20,7 +23,13 @@ static enum err open_machine(void *context, uint32_t shard, struct machine *out)
     if (!shards->maps[shard]) {
         return ERR_MEMORY;
     }
-    *out = counter_map_machine(shards->maps[shard]);
+    struct machine machine = counter_map_machine(shards->maps[shard]);
+    shards->archives[shard] = archive_open(&machine, shards->clock);
+    if (!shards->archives[shard]) {
+        counter_map_close(&shards->maps[shard]);
+        return ERR_MEMORY;
+    }
+    *out = archive_machine(shards->archives[shard]);
     return ERR_NONE;
 }
 
@@ -30,13 +39,19 @@ static void close_machine(void *context,
 {
     struct shards *shards = context;
     (void)machine;
+    archive_close(&shards->archives[shard]);
     counter_map_close(&shards->maps[shard]);
 }
 
-enum err shards_open(struct shards **out)
+enum err shards_open(struct shards **out, const struct clock *clock)
 {
-    *out = calloc(1, sizeof **out);
-    return *out ? ERR_NONE : ERR_MEMORY;
+    struct shards *shards = calloc(1, sizeof *shards);
+    if (!shards) {
+        return ERR_MEMORY;
+    }
+    shards->clock = clock;
+    *out = shards;
+    return ERR_NONE;
 }
 
 void shards_close(struct shards **shards)

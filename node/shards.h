@@ -3,7 +3,8 @@
  *
  * At present every shard holds a map of counters (shard/counter_map.h), with
  * which `troupe counter` and the benchmarks measure what a shard promises;
- * actors and task queues come in its place.
+ * actors and task queues come in its place. Around each stands what backups
+ * need (shard/archive.h).
  *
  * Owned by the reactor of the links.
  */
@@ -15,8 +16,8 @@
 
 struct shards;
 
-/* ERR_MEMORY */
-FALLIBLE shards_open(struct shards **out);
+/* `clock` outlives it. ERR_MEMORY */
+FALLIBLE shards_open(struct shards **out, const struct clock *clock);
 void shards_close(struct shards **shards);
 
 /* Lives as long as `shards`. */

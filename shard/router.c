@@ -3,8 +3,8 @@
 #include "base/owner.h"
 #include "base/scope.h"
 #include "base/time_units.h"
+#include "shard/archive_wire.h"
 #include "shard/router_core.h"
-#include "shard/router_wire.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -220,20 +220,23 @@ static void on_timer(struct timer *timer)
 }
 
 /* ERR_MEMORY */
-static enum err copy_command(struct held_request *held, struct bytes command)
+static enum err copy_command(struct held_request *held,
+                             const struct router_ask *ask)
 {
     uint8_t *to = held->small;
-    if (command.length > sizeof held->small) {
-        held->own = malloc(command.length);
+    size_t bytes = ask->command.length + 1;
+    if (bytes > sizeof held->small) {
+        held->own = malloc(bytes);
         to = held->own;
     }
     if (!to) {
         return ERR_MEMORY;
     }
-    if (command.length > 0) {
-        memcpy(to, command.data, command.length);
+    to[0] = ask->for_archive ? ARCHIVE_FOR_ARCHIVE : ARCHIVE_FOR_MACHINE;
+    if (ask->command.length > 0) {
+        memcpy(to + 1, ask->command.data, ask->command.length);
     }
-    held->command_bytes = command.length;
+    held->command_bytes = ask->command.length;
     return ERR_NONE;
 }
 
@@ -265,7 +268,7 @@ static enum err hold(struct router *router,
     if (!held) {
         return ERR_MEMORY;
     }
-    if (copy_command(held, ask->command)) {
+    if (copy_command(held, ask)) {
         free_held(held);
         return ERR_MEMORY;
     }
@@ -276,6 +279,7 @@ static enum err hold(struct router *router,
     held->shard = ask->shard;
     held->is_read = ask->is_read;
     held->may_repeat = ask->may_repeat;
+    held->for_archive = ask->for_archive;
     link_held(router, held);
     reactor_timer_set(router->config.reactor, &held->timer, left_ns);
     *out = held;
@@ -328,7 +332,12 @@ void router_cancel(struct router *router, struct router_request *request)
 static bool may_ask(const struct asked *asked, const struct router_ask *ask)
 {
     const struct certificate *certificate = asked_certificate(asked);
-    return !certificate || certificate->role != ROLE_OBSERVER || ask->is_read;
+    if (!certificate || certificate->role == ROLE_NODE ||
+        certificate->role == ROLE_OPERATOR) {
+        return true;
+    }
+    return !ask->for_archive &&
+           (certificate->role != ROLE_OBSERVER || ask->is_read);
 }
 
 static uint64_t time_left(const struct router *router,

@@ -17,10 +17,9 @@
 
 #include "shard/host.h"
 #include "shard/host_fault.h"
+#include "shard/router_wire.h"
 
 struct router;
-
-#define ROUTER_HOPS_MAX 4
 
 /* The caller's; it must live until `done` was called or router_cancel(). */
 struct router_request {
@@ -36,7 +35,8 @@ struct router_request {
      * ERR_NOT_FOUND   no such shard, now that there is a view
      * ERR_CLOSED      router_close(): it may have happened or not
      * others          what the shard's machine says; it must not use these,
-     *                 nor ERR_BUSY, ERR_NOT_LEADER and ERR_UNREACHABLE
+     *                 nor ERR_NOT_LEADER and ERR_UNREACHABLE. ERR_BUSY of a
+     *                 machine is waited for
      */
     void (*done)(struct router_request *request,
                  enum err err,
@@ -83,16 +83,9 @@ void router_close(struct router **router);
 void router_on_leader(struct router *router, uint32_t shard);
 void router_on_view(struct router *router);
 
-struct router_ask {
-    uint32_t shard;
-    bool is_read;    /* a question, answered linearizably */
-    bool may_repeat; /* doing it twice is doing it once */
-    struct bytes command;
-    uint32_t timeout_ms; /* not in its encoded form: the call has its own */
-};
-
 /*
- * The command is copied. Requests to a shard that wait keep their order.
+ * The command is copied. Requests to a shard that wait keep their order; those
+ * for its archive do not wait for others.
  *
  * ERR_FULL, ERR_NOT_FOUND (no such shard), ERR_MEMORY, ERR_CLOSED: `done` is
  * not called
@@ -104,26 +97,6 @@ FALLIBLE router_ask(struct router *router,
 /* `done` will not be called; it may happen all the same. Nothing happens when
  * it is not under way. */
 void router_cancel(struct router *router, struct router_request *request);
-
-/*
- * A request as others send it to HOST_SERVICE_REQUEST: MessagePack, see
- * shard/router_wire.h. Nodes, clients and operators may ask, observers only
- * read. How the one who is asked treats it, `hops` says:
- *
- *   0        as its own: it waits, asks others, and repeats what may be
- *   1        it answers at once, with ERR_NOT_LEADER and who leads if it
- *            does not
- *   2 and up to ROUTER_HOPS_MAX: it passes it on to who leads, once, with one
- *            hop more
- */
-size_t router_ask_bytes_max(const struct router_ask *ask);
-void router_ask_encode(const struct router_ask *ask,
-                       uint8_t hops,
-                       struct writer *writer);
-/* `command` is borrowed. ERR_MALFORMED, ERR_VERSION */
-FALLIBLE router_ask_decode(struct router_ask *out,
-                           uint8_t *hops,
-                           struct bytes bytes);
 
 struct router_stats {
     uint64_t local;     /* answered here */

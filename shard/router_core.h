@@ -51,12 +51,14 @@ struct held_request {
     uint8_t hops;        /* as it came to us */
     bool is_read;
     bool may_repeat;
+    bool for_archive;
     bool may_have_happened;
     bool has_waited;
     bool has_had_leader; /* there was one that could be asked */
 
-    uint8_t *own; /* a long command; NULL: it is in `small` */
-    size_t command_bytes;
+    /* Behind a byte that says whom it is for (shard/archive_wire.h). */
+    uint8_t *own;         /* a long command; NULL: it is in `small` */
+    size_t command_bytes; /* without it */
     uint8_t small[HELD_COMMAND_BYTES];
 };
 

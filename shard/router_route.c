@@ -2,7 +2,6 @@
 
 #include "base/owner.h"
 #include "base/time_units.h"
-#include "shard/router_wire.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -201,9 +200,11 @@ static bool aim(const struct route *route,
 
 /* ---- one attempt ---- */
 
-static struct bytes command_of(const struct held_request *held)
+/* As a shard's machine reads it: with the byte in front. */
+static struct bytes tagged_of(const struct held_request *held)
 {
-    return bytes_of(held->own ? held->own : held->small, held->command_bytes);
+    return bytes_of(held->own ? held->own : held->small,
+                    held->command_bytes + 1);
 }
 
 static enum err give(struct held_request *held, struct group *group)
@@ -211,8 +212,8 @@ static enum err give(struct held_request *held, struct group *group)
     held->group_request = (struct group_request){.done = route_on_group_done};
     enum err err =
         held->is_read
-            ? group_read(group, command_of(held), &held->group_request)
-            : group_propose(group, command_of(held), &held->group_request);
+            ? group_read(group, tagged_of(held), &held->group_request)
+            : group_propose(group, tagged_of(held), &held->group_request);
     if (!err) {
         held->state = HELD_IN_GROUP;
         held->router->stats.local++;
@@ -226,10 +227,12 @@ static enum err write_question(struct held_request *held,
                                struct bytes *out)
 {
     struct router *router = held->router;
-    struct router_ask ask = {.shard = held->shard,
-                             .is_read = held->is_read,
-                             .may_repeat = held->may_repeat,
-                             .command = command_of(held)};
+    struct router_ask ask = {
+        .shard = held->shard,
+        .is_read = held->is_read,
+        .may_repeat = held->may_repeat,
+        .for_archive = held->for_archive,
+        .command = bytes_of(tagged_of(held).data + 1, held->command_bytes)};
     size_t needed = router_ask_bytes_max(&ask);
     if (needed > router->buffer_bytes) {
         uint8_t *buffer = realloc(router->buffer, needed);
@@ -321,7 +324,8 @@ static bool attempt(struct route *route, struct held_request *held)
 
 void route_take(struct route *route, struct held_request *held)
 {
-    if (route->first || !attempt(route, held)) {
+    bool must_wait = route->first && !held->for_archive;
+    if (must_wait || !attempt(route, held)) {
         insert(route, held);
         try_later(route);
     }
@@ -442,7 +446,7 @@ void route_on_group_done(struct group_request *request,
     } else if (err == ERR_NOT_LEADER &&
                HAS_HOST_FAULT(&held->router->config, FORGET_REQUEST)) {
         reactor_timer_cancel(held->router->config.reactor, &held->timer);
-    } else if (err == ERR_NOT_LEADER) {
+    } else if (err == ERR_NOT_LEADER || err == ERR_BUSY) {
         try_again(held, err, false);
     } else if (err == ERR_UNCERTAIN) {
         held->may_have_happened |= !held->is_read;

@@ -1,6 +1,8 @@
 #include "shard/router_wire.h"
 
 #include "base/pack.h"
+#include "cluster/members.h"
+#include "shard/shard_map.h"
 
 #define VERSION 1
 #define ASK_FIELDS 5
@@ -10,6 +12,7 @@
 enum flag {
     FLAG_READ = 1,
     FLAG_MAY_REPEAT = 2,
+    FLAG_FOR_ARCHIVE = 4,
 };
 
 /* How many fields follow the version. */
@@ -41,7 +44,8 @@ void router_ask_encode(const struct router_ask *ask,
     pack_uint(writer, VERSION);
     pack_uint(writer, ask->shard);
     pack_uint(writer, (uint64_t)(ask->is_read ? FLAG_READ : 0) |
-                          (uint64_t)(ask->may_repeat ? FLAG_MAY_REPEAT : 0));
+                          (uint64_t)(ask->may_repeat ? FLAG_MAY_REPEAT : 0) |
+                          (uint64_t)(ask->for_archive ? FLAG_FOR_ARCHIVE : 0));
     pack_uint(writer, hops);
     pack_bin(writer, ask->command);
     pack_record_end(writer);
@@ -63,6 +67,7 @@ enum err router_ask_decode(struct router_ask *out,
     uint32_t hop_count = (uint32_t)pack_read_uint_to(&reader, ROUTER_HOPS_MAX);
     ask.is_read = (flags & FLAG_READ) != 0;
     ask.may_repeat = (flags & FLAG_MAY_REPEAT) != 0;
+    ask.for_archive = (flags & FLAG_FOR_ARCHIVE) != 0;
     ask.command = pack_read_bin(&reader);
     pack_skip_count(&reader, count - ASK_FIELDS);
     if (reader.failed || reader_left(&reader) > 0) {

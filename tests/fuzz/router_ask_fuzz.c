@@ -4,9 +4,12 @@
  * reads the same.
  */
 
-#include <stdlib.h>
-
 #include "shard/router_wire.h"
+
+#include "cluster/members.h"
+#include "shard/shard_map.h"
+
+#include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length);
 
@@ -40,6 +43,7 @@ static void check_ask(struct bytes bytes)
     MUST(!router_ask_decode(&again, &hops_again, writer_bytes(&writer)));
     MUST(again.shard == ask.shard && again.is_read == ask.is_read);
     MUST(again.may_repeat == ask.may_repeat && hops_again == hops);
+    MUST(again.for_archive == ask.for_archive);
     MUST(bytes_are_equal(again.command, ask.command));
     free(buffer);
 }

@@ -8,6 +8,7 @@
 #include "tests/support/check.h"
 
 #include "base/time_units.h"
+#include "shard/archive_wire.h"
 #include "shard/router_wire.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/seeded.h"
@@ -36,6 +37,7 @@ struct group {
         struct group_request *request;
         struct text command;
         bool is_read;
+        bool for_archive;
     } pending[PENDING_MAX];
     uint32_t pending_count;
     uint32_t given_count;
@@ -145,7 +147,10 @@ static enum err take_in(struct group *group,
     uint32_t at = group->pending_count++;
     group->pending[at].request = request;
     group->pending[at].is_read = is_read;
-    copy_text(&group->pending[at].command, command);
+    assert(command.length > 0 && command.data[0] <= ARCHIVE_FOR_ARCHIVE);
+    group->pending[at].for_archive = command.data[0] == ARCHIVE_FOR_ARCHIVE;
+    copy_text(&group->pending[at].command,
+              bytes_of(command.data + 1, command.length - 1));
     group->given_count++;
     return ERR_NONE;
 }
@@ -625,6 +630,103 @@ static void one_may_ask_again_when_told(void **state)
     group_answer(world, 0, ERR_NONE, "2");
     check_told(first, ERR_NONE, "1");
     check_told(second, ERR_NONE, "2");
+}
+
+/* ---- the archive ---- */
+
+static void tells_a_shard_whom_a_command_is_for(void **state)
+{
+    struct world *world = *state;
+    struct client *clients = make(world, 2, sizeof *clients);
+    set_leader(world, 0, SELF);
+    ask(world, &clients[0], "add");
+    CHECK(!group_of(world, 0)->pending[0].for_archive);
+    CHECK_OK(ask_as(world, &clients[1],
+                    &(struct router_ask){.for_archive = true,
+                                         .command = bytes_of_text("begin"),
+                                         .timeout_ms = 100}));
+    CHECK(group_of(world, 0)->pending[1].for_archive);
+    CHECK(is_text(&group_of(world, 0)->pending[1].command, "begin"));
+    group_answer(world, 0, ERR_NONE, "");
+    group_answer(world, 0, ERR_NONE, "");
+}
+
+static void tells_another_node_whom_a_command_is_for(void **state)
+{
+    struct world *world = *state;
+    struct client *client = make(world, 1, sizeof *client);
+    struct router_ask sent;
+    uint8_t hops;
+    set_leader(world, 0, 1);
+    CHECK_OK(ask_as(world, client,
+                    &(struct router_ask){.for_archive = true,
+                                         .command = bytes_of_text("begin"),
+                                         .timeout_ms = 100}));
+    const struct text *question = &world->calls.pending[0].question;
+    CHECK_OK(router_ask_decode(&sent, &hops,
+                               bytes_of(question->text, question->length)));
+    CHECK(sent.for_archive);
+    CHECK(bytes_are_equal(sent.command, bytes_of_text("begin")));
+    answer_text(world, ERR_NONE, "begun");
+    check_told(client, ERR_NONE, "begun");
+}
+
+static void the_archive_listens_to_operators_and_nodes_alone(void **state)
+{
+    struct world *world = *state;
+    const enum role roles[] = {ROLE_CLIENT, ROLE_OBSERVER, ROLE_OPERATOR,
+                               ROLE_NODE};
+    struct router_ask question = {
+        .for_archive = true, .is_read = true, .command = bytes_of_text("x")};
+    set_leader(world, 0, SELF);
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+        struct asked *asked = make(world, 1, sizeof *asked);
+        serve(world, asked, roles[i], 0, &question);
+        if (roles[i] == ROLE_OPERATOR || roles[i] == ROLE_NODE) {
+            CHECK(group_of(world, 0)->pending[0].for_archive);
+            group_answer(world, 0, ERR_NONE, "yes");
+            check_answered(asked, ERR_NONE, "yes");
+        } else {
+            check_answered(asked, ERR_DENIED, "");
+        }
+    }
+}
+
+static void a_machine_that_is_busy_is_asked_again(void **state)
+{
+    struct world *world = *state;
+    struct client *client = make(world, 1, sizeof *client);
+    struct asked *asked = make(world, 1, sizeof *asked);
+    set_leader(world, 0, SELF);
+    ask(world, client, "add");
+    group_answer(world, 0, ERR_BUSY, "");
+    CHECK(client->done_count == 0);
+    pass_ms(world, 100);
+    CHECK(is_text(&group_of(world, 0)->pending[0].command, "add"));
+    group_answer(world, 0, ERR_NONE, "1");
+    check_told(client, ERR_NONE, "1");
+    serve_node(world, asked, 1); /* who asks again himself */
+    group_answer(world, 0, ERR_BUSY, "");
+    check_answered(asked, ERR_BUSY, "");
+}
+
+static void what_is_for_the_archive_does_not_wait_for_others(void **state)
+{
+    struct world *world = *state;
+    struct client *clients = make(world, 2, sizeof *clients);
+    set_leader(world, 0, SELF);
+    ask(world, &clients[0], "add");
+    group_answer(world, 0, ERR_BUSY, "");
+    CHECK_OK(ask_as(world, &clients[1],
+                    &(struct router_ask){.for_archive = true,
+                                         .command = bytes_of_text("end"),
+                                         .timeout_ms = TIMEOUT_MS}));
+    CHECK(group_of(world, 0)->pending_count == 1);
+    group_answer(world, 0, ERR_NONE, "done");
+    check_told(&clients[1], ERR_NONE, "done");
+    pass_ms(world, 100);
+    group_answer(world, 0, ERR_NONE, "1");
+    check_told(&clients[0], ERR_NONE, "1");
 }
 
 /* ---- waiting ---- */
@@ -1689,6 +1791,11 @@ int main(void)
         TEST(gives_a_question_as_a_read),
         TEST(takes_commands_of_any_length),
         TEST(says_what_the_machine_says),
+        TEST(tells_a_shard_whom_a_command_is_for),
+        TEST(tells_another_node_whom_a_command_is_for),
+        TEST(the_archive_listens_to_operators_and_nodes_alone),
+        TEST(a_machine_that_is_busy_is_asked_again),
+        TEST(what_is_for_the_archive_does_not_wait_for_others),
         TEST(says_later_what_the_group_refuses_at_once),
         TEST(one_may_ask_again_when_told),
         TEST(waits_until_somebody_leads_and_keeps_the_order),

@@ -47,9 +47,13 @@ static enum err open_machine(void *context, uint32_t shard, struct machine *out)
         .result_count_max = REQUESTS_MAX,
         .padding_bytes = node->sim->padding_bytes});
     assert(replica->map);
+    struct machine machine = counter_map_machine(replica->map);
+    replica->archive =
+        archive_open(&machine, world_clock(node->sim->world, node->index));
+    assert(replica->archive);
     replica->watched = (struct watched_machine){
-        .inner = counter_map_machine(replica->map),
-        .command_bytes_max = COUNTER_COMMAND_BYTES,
+        .inner = archive_machine(replica->archive),
+        .command_bytes_max = COUNTER_COMMAND_BYTES + 1,
         .context = replica,
         .on_outcome = on_outcome,
         .on_entry = on_entry,
@@ -67,6 +71,7 @@ static void close_machine(void *context,
     struct replica *replica = &node->replicas[shard];
     (void)machine;
     node->sim->result.snapshots += replica->watched.restore_count;
+    archive_close(&replica->archive);
     counter_map_close(&replica->map);
 }
 

@@ -14,6 +14,7 @@
 #define TESTS_SIM_SHARD_SIM_CORE_H
 
 #include "base/time_units.h"
+#include "shard/archive.h"
 #include "shard/counter_map.h"
 #include "shard/host.h"
 #include "shard/router.h"
@@ -77,6 +78,7 @@ struct replica {
     struct node *node;
     uint32_t shard;
     struct counter_map *map; /* NULL: none here */
+    struct archive *archive; /* around it */
     struct watched_machine watched;
     uint64_t entry_hash; /* of the outcomes of the entry being applied */
 };
