@@ -246,4 +246,5 @@ const struct command_noun check_command = {
     .summary = "Checks for a monitoring system: one line, and an exit status "
                "of their own.\n0 OK, 1 warning, 2 critical, 3 unknown.",
     .verbs = verbs,
+    .misuse_code = CHECK_UNKNOWN,
 };

@@ -329,6 +329,15 @@ static enum exit_code check_operands(const struct command *command)
     return EXIT_CODE_OK;
 }
 
+/* What a wrong command line gives for this noun. */
+static enum exit_code misuse_of(const struct command_noun *noun,
+                                enum exit_code code)
+{
+    return code == EXIT_CODE_USAGE && noun->misuse_code
+               ? (enum exit_code)noun->misuse_code
+               : code;
+}
+
 static enum exit_code run_verb(struct command *command, struct rest rest)
 {
     bool wants_help = false;
@@ -340,7 +349,7 @@ static enum exit_code run_verb(struct command *command, struct rest rest)
     if (!code) {
         code = check_operands(command);
     }
-    return code ? code : command->verb->run(command);
+    return code ? misuse_of(command->noun, code) : command->verb->run(command);
 }
 
 static enum exit_code run_noun(struct command *command, struct rest rest)
@@ -352,7 +361,8 @@ static enum exit_code run_noun(struct command *command, struct rest rest)
     }
     if (rest.next == rest.end) {
         struct where where = where_of(noun, NULL);
-        return misused(command->world, where.text, "which command?");
+        return misuse_of(noun,
+                         misused(command->world, where.text, "which command?"));
     }
     const char *name = *rest.next++;
     if (is_help(name) || strcmp(name, "help") == 0) {
@@ -369,7 +379,7 @@ static enum exit_code run_noun(struct command *command, struct rest rest)
     }
     struct where where = where_of(noun, NULL);
     struct said said = say_unknown("command", &nearest);
-    return misused(command->world, where.text, said.text);
+    return misuse_of(noun, misused(command->world, where.text, said.text));
 }
 
 /* A verb that was typed where a noun belongs: "troupe drain". */

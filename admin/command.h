@@ -65,6 +65,8 @@ struct command_noun {
     const char *summary; /* two lines; the first also stands in the list */
     /* Ended by {0}. */
     const struct command_verb *verbs;
+    /* When the command line is wrong; 0: EXIT_CODE_USAGE. */
+    int misuse_code;
     /* A noun that is a command by itself ("version"): one verb, no name. */
     bool is_verb;
 };

@@ -90,7 +90,7 @@ static enum exit_code narrow(const struct command *command, json_t *answer)
     if (!group) {
         command_say(command, "there is no group of %s",
                     command_operand(command, 0));
-        return EXIT_CODE_FOUND;
+        return EXIT_CODE_USAGE;
     }
     json_t *one = json_array();
     /* Counted, not changed. */

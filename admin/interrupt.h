@@ -17,7 +17,8 @@ struct interrupt {
     void (*hold)(void *context);
     /* Ctrl-C ends the program again, also one that came meanwhile. */
     void (*release)(void *context);
-    /* False: somebody has pressed Ctrl-C, now or since hold(). */
+    /* False: somebody has pressed Ctrl-C, now or since hold(). When it is not
+     * held, Ctrl-C ends the program as ever. */
     bool (*wait)(void *context, uint64_t ms);
 };
 

@@ -21,13 +21,15 @@ static enum exit_code contexts_run(const struct command *command)
     return exit_code_of(err);
 }
 
+/* What the meta group's leader alone knows is not asked for `is_stale`. */
 static enum exit_code ask(const struct command *command,
                           const char *verb,
+                          bool is_stale,
                           json_t **answer)
 {
     struct err_detail why = {0};
     scoped(remote_close) struct remote *remote = NULL;
-    json_t *args = json_pack("{s:b}", "stale", 1);
+    json_t *args = json_pack("{s:b}", "stale", is_stale);
     struct remote_question question = {.verb = verb, .args = args};
     enum exit_code code = remote_connect(&remote, command, &why);
     if (!code) {
@@ -40,7 +42,7 @@ static enum exit_code ask(const struct command *command,
 static enum exit_code nodes_run(const struct command *command)
 {
     scoped(answer_clear) json_t *answer = NULL;
-    enum exit_code code = ask(command, "node.ls", &answer);
+    enum exit_code code = ask(command, "node.ls", true, &answer);
     for (size_t i = 0; i < answer_count(answer, "members"); i++) {
         fprintf(command->world->out, "%s\n",
                 answer_name(answer_item(answer, "members", i), "name"));
@@ -48,10 +50,21 @@ static enum exit_code nodes_run(const struct command *command)
     return code;
 }
 
+static enum exit_code ops_run(const struct command *command)
+{
+    scoped(answer_clear) json_t *answer = NULL;
+    enum exit_code code = ask(command, "op.ls", false, &answer);
+    for (size_t i = 0; i < answer_count(answer, "ops"); i++) {
+        fprintf(command->world->out, "%s\n",
+                answer_name(answer_item(answer, "ops", i), "id"));
+    }
+    return code;
+}
+
 static enum exit_code shards_run(const struct command *command)
 {
     scoped(answer_clear) json_t *answer = NULL;
-    enum exit_code code = ask(command, "shard.map", &answer);
+    enum exit_code code = ask(command, "shard.map", true, &answer);
     for (size_t i = 0; i < answer_count(answer, "shards"); i++) {
         fprintf(command->world->out, "%" PRId64 "\n",
                 answer_number(answer_item(answer, "shards", i), "shard"));
@@ -80,6 +93,13 @@ static const struct command_verb verbs[] = {
      .examples = EXAMPLES,
      .flags = flags,
      .run = shards_run},
+    {.name = "ops",
+     .operands = "",
+     .summary = "Print the names of operations under way, or nothing.\nFor "
+                "completions.",
+     .examples = EXAMPLES,
+     .flags = flags,
+     .run = ops_run},
     {.name = "contexts",
      .operands = "",
      .summary = "Print the contexts' names, or nothing.\nFor completions.",

@@ -2,6 +2,7 @@
 
 #include "admin/node_verbs.h"
 #include "admin/reading.h"
+#include "admin/waiting.h"
 
 static const struct command_flag cordon_flags[] = {
     REMOTE_FLAGS, {.name = "force", .text = "also the last active node"}, {0}};
@@ -11,12 +12,18 @@ static const struct command_flag uncordon_flags[] = {REMOTE_FLAGS, {0}};
 static const struct command_flag drain_flags[] = {
     REMOTE_FLAGS,
     {.name = "detach", .text = "do not wait until it is empty"},
-    {.name = "deadline",
-     .value = "TIME",
-     .text = "wait no longer than, say, 5m; it goes on all the same"},
+    WAITING_FLAGS,
     {.name = "force", .text = "also the last active node"},
     {.name = "dry-run", .text = "show what would move, and do nothing"},
     {.name = "yes", .text = "do not ask"},
+    {0}};
+
+static const struct command_flag wait_flags[] = {
+    REMOTE_FLAGS,
+    WAITING_FLAGS,
+    {.name = "state",
+     .value = "STATE",
+     .text = "ready (default), drained or away"},
     {0}};
 
 static const struct command_verb verbs[] = {
@@ -74,6 +81,17 @@ static const struct command_verb verbs[] = {
                   "troupe node drain alpha --dry-run"},
      .flags = drain_flags,
      .run = node_drain_run},
+    {.name = "wait",
+     .operands = "NODE",
+     .operand_count_min = 1,
+     .operand_count_max = 1,
+     .summary = "Wait until a node is up and leads all it owns, or is drained, "
+                "or away.\nExit status: 0 it is, 5 not within --deadline.",
+     .examples = {"troupe node wait alpha",
+                  "troupe node wait alpha --state drained --deadline 5m",
+                  "troupe node wait alpha --state away"},
+     .flags = wait_flags,
+     .run = node_wait_run},
     {0}};
 
 const struct command_noun node_command = {

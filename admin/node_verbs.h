@@ -11,6 +11,7 @@ enum exit_code node_ls_run(const struct command *command);
 enum exit_code node_show_run(const struct command *command);
 enum exit_code node_cordon_run(const struct command *command);
 enum exit_code node_uncordon_run(const struct command *command);
+enum exit_code node_wait_run(const struct command *command);
 enum exit_code node_drain_run(const struct command *command);
 
 #endif

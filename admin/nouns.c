@@ -15,6 +15,7 @@
 #include "admin/man_command.h"
 #include "admin/names_command.h"
 #include "admin/node_command.h"
+#include "admin/op_command.h"
 #include "admin/shard_command.h"
 #include "admin/store_command.h"
 #include "admin/version_command.h"
@@ -22,7 +23,8 @@
 // clang-format off
 const struct command_noun *const nouns_all[] = {
     &cluster_command,
-    &node_command, &shard_command, &coord_command, &counter_command,
+    &node_command, &shard_command, &coord_command, &op_command,
+    &counter_command,
     &events_command, &check_command, &doctor_command, &explain_command,
     &context_command, &config_command, &key_command, &store_command,
     &dev_command,

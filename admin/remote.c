@@ -4,6 +4,7 @@
 #include "admin/config_file.h"
 #include "admin/context.h"
 #include "admin/human.h"
+#include "admin/interrupt.h"
 #include "admin/pack_json.h"
 #include "base/pack.h"
 #include "base/scope.h"
@@ -19,7 +20,8 @@
 #define TIMEOUT_MS_DEFAULT (10 * MS_PER_S)
 #define TIMEOUT_MS_MAX (MS_PER_DAY)
 #define QUESTION_BYTES_MAX (64u << 10)
-#define ATTEMPTS_MAX 3 /* of what only looks */
+#define ATTEMPTS_MAX 3  /* of what only looks */
+#define ELECTION_MS 200 /* between questions while nobody leads */
 #define VERSION 1
 
 struct remote {
@@ -57,8 +59,8 @@ static enum exit_code code_of_link(enum err err)
 static enum exit_code code_of_answer(enum err err, bool changes)
 {
     switch (err) {
-    case ERR_NOT_FOUND:
-        return changes ? EXIT_CODE_REFUSED : EXIT_CODE_FOUND;
+    case ERR_NOT_FOUND: /* a name on the command line that does not exist */
+        return EXIT_CODE_USAGE;
     case ERR_NOT_LEADER:
         return EXIT_CODE_NO_QUORUM;
     case ERR_REVOKED:
@@ -385,13 +387,32 @@ static void free_data(struct bytes *bytes)
     free((void *)(uintptr_t)bytes->data);
 }
 
+/* An election is under way, and nothing has been done: soon it is over. */
+static bool may_pass(enum err err, struct bytes answer)
+{
+    json_t *map = NULL;
+    bool may = err && answer.length > 0 && !pack_json_decode(&map, answer) &&
+               json_is_true(json_object_get(map, "may_pass"));
+    json_decref(map);
+    return may;
+}
+
 enum exit_code remote_try(struct remote *remote,
                           const struct remote_question *question,
                           json_t **answer,
                           struct err_detail *why)
 {
+    const struct command_world *world = remote->command->world;
     scoped(free_data) struct bytes bytes = {0};
+    uint64_t until_ns =
+        clock_now_ns(world->clock) + remote->timeout_ms * (uint64_t)NS_PER_MS;
     enum err err = exchange(remote, question, &bytes);
+    while (may_pass(err, bytes) && clock_now_ns(world->clock) < until_ns &&
+           world->interrupt->wait(world->interrupt->context, ELECTION_MS)) {
+        free_data(&bytes);
+        bytes = (struct bytes){0};
+        err = exchange(remote, question, &bytes);
+    }
     *answer = NULL;
     if (err) {
         explain(remote, err, bytes, why);

@@ -60,7 +60,8 @@ struct remote_question {
 
 /*
  * Ask. `*answer` is a map, and the caller's; NULL when it fails, and then `why`
- * says so. What only looks is asked again when the link broke.
+ * says so. What only looks is asked again when the link broke; anything while
+ * an election is under way, until the time of --timeout is over.
  */
 enum exit_code remote_try(struct remote *remote,
                           const struct remote_question *question,

@@ -1,5 +1,6 @@
 #include "admin/shard_command.h"
 
+#include "admin/op_follow.h"
 #include "admin/reading.h"
 #include "admin/shard_verbs.h"
 
@@ -37,12 +38,29 @@ static const struct command_flag move_flags[] = {
     {.name = "force", .text = "also to one that is cordoned, or not heard"},
     {.name = "dry-run", .text = "show where it is, and do nothing"},
     {.name = "yes", .text = "do not ask"},
+    OP_WAIT_FLAGS,
     {0}};
 
 static const struct command_flag rebalance_flags[] = {
     REMOTE_FLAGS,
     {.name = "dry-run", .text = "show what would move, and do nothing"},
     {.name = "yes", .text = "do not ask"},
+    OP_WAIT_FLAGS,
+    {0}};
+
+static const struct command_flag cancel_flags[] = {
+    REMOTE_FLAGS,
+    {.name = "dry-run", .text = "show what it would do, and do nothing"},
+    {.name = "yes", .text = "do not ask"},
+    {0}};
+
+static const struct command_flag hot_flags[] = {
+    REMOTE_FLAGS,
+    READING_FLAGS,
+    {.name = "by",
+     .value = "WHAT",
+     .text = "rate (default: entries a second) or size (of the log)"},
+    {.name = "top", .value = "N", .text = "so many (default: 10)"},
     {0}};
 
 static const struct command_flag pause_flags[] = {REMOTE_FLAGS, {0}};
@@ -68,6 +86,26 @@ static const struct command_verb verbs[] = {
      .flags = reading_flags,
      .has_json = true,
      .run = shard_show_run},
+    {.name = "hot",
+     .operands = "",
+     .summary = "Show the shards with the most load, or the longest logs.\n"
+                "With who leads them.",
+     .examples = {"troupe shard hot", "troupe shard hot --by size --top 5",
+                  "troupe shard hot --watch=1"},
+     .flags = hot_flags,
+     .has_json = true,
+     .run = shard_hot_run},
+    {.name = "history",
+     .operands = "[SHARD]",
+     .operand_count_max = 1,
+     .summary = "Show where shards were moved and who led them, with the "
+                "journal's lines.\nAs far back as the meta group's leader "
+                "looks.",
+     .examples = {"troupe shard history", "troupe shard history 17",
+                  "troupe shard history 17 --json"},
+     .flags = reading_flags,
+     .has_json = true,
+     .run = shard_history_run},
     {.name = "locate",
      .operands = "TYPE/ID",
      .operand_count_min = 1,
@@ -101,6 +139,16 @@ static const struct command_verb verbs[] = {
                   "troupe shard move 17 --to beta --dry-run"},
      .flags = move_flags,
      .run = shard_move_run},
+    {.name = "cancel",
+     .operands = "SHARD",
+     .operand_count_min = 1,
+     .operand_count_max = 1,
+     .summary = "Let a shard that moves go back to where it was.\nThe same as "
+                "`op cancel move-SHARD`.",
+     .examples = {"troupe shard cancel 17", "troupe shard cancel 17 --dry-run",
+                  "troupe shard cancel 17 --yes"},
+     .flags = cancel_flags,
+     .run = shard_cancel_run},
     {.name = "rebalance",
      .operands = "",
      .summary = "Let shards move to where they belong; ends a pause.\nShows "

@@ -1,6 +1,7 @@
 #include "admin/shard_verbs.h"
 
 #include "admin/answer.h"
+#include "admin/op_follow.h"
 #include "admin/reading.h"
 #include "base/scope.h"
 
@@ -32,7 +33,7 @@ static enum exit_code print_move(const struct move *move)
         command_say(move->command,
                     "there is no shard %s: there are %zu, from 0 on",
                     move->text, answer_count(map, "shards"));
-        return EXIT_CODE_REFUSED;
+        return EXIT_CODE_USAGE;
     }
     answer_join(wanted, sizeof wanted, shard, "wanted");
     fprintf(move->command->world->talk,
@@ -45,8 +46,10 @@ static enum exit_code print_move(const struct move *move)
 
 static enum exit_code carry_out(const struct move *move)
 {
+    char id[OP_ID_BYTES];
     FILE *talk = move->command->world->talk;
     scoped(answer_clear) json_t *answer = NULL;
+    (void)snprintf(id, sizeof id, "move-%" PRIu64, move->shard);
     struct remote_question question = {
         .verb = "shard.move",
         .args =
@@ -57,16 +60,13 @@ static enum exit_code carry_out(const struct move *move)
     if (code) {
         return code;
     }
-    fprintf(talk,
-            "Shard %" PRIu64 " moves from %s to %s; `troupe shard show %" PRIu64
-            " --watch` shows how far it is.\n",
-            move->shard, answer_name(answer, "from"), answer_name(answer, "to"),
-            move->shard);
+    fprintf(talk, "Shard %" PRIu64 " moves from %s to %s.\n", move->shard,
+            answer_name(answer, "from"), answer_name(answer, "to"));
     if (!answer_is(answer, "paused")) {
         fprintf(talk, "Rebalancing may move it again: `troupe shard pause` "
                       "stops that.\n");
     }
-    return EXIT_CODE_OK;
+    return op_begun(move->command, move->remote, id);
 }
 
 static enum exit_code say_dry(const struct command *command)
@@ -86,7 +86,7 @@ enum exit_code shard_move_run(const struct command *command)
         code = command_misused(command, "where to? Give --to NODE");
     }
     if (!code) {
-        code = remote_open(&remote, command);
+        code = waiting_open(&remote, command);
     }
     move.remote = remote;
     if (!code) {
@@ -98,8 +98,18 @@ enum exit_code shard_move_run(const struct command *command)
     if (command_has(command, "dry-run")) {
         return say_dry(command);
     }
-    return command_confirm(command, move.text) ? carry_out(&move)
+    return waiting_confirm(command, move.text) ? carry_out(&move)
                                                : EXIT_CODE_REFUSED;
+}
+
+enum exit_code shard_cancel_run(const struct command *command)
+{
+    char id[OP_ID_BYTES];
+    uint64_t shard = 0;
+    enum exit_code code =
+        shard_take_number(&shard, command, command_operand(command, 0));
+    (void)snprintf(id, sizeof id, "move-%" PRIu64, shard);
+    return code ? code : op_cancel(command, id);
 }
 
 /* ---- all of them ---- */
@@ -135,10 +145,10 @@ static enum exit_code rebalance(struct remote *remote,
         code = tell(command, answer);
     } else if (!code) {
         fprintf(command->world->talk,
-                "Shards move now; `troupe shard map --watch` shows it, "
-                "`troupe shard pause` stops it.\n");
+                "Shards move now; `troupe shard map --watch` shows it.\n");
     }
-    return code;
+    const char *id = answer_text(answer, "op");
+    return code || !id ? code : op_begun(command, remote, id);
 }
 
 enum exit_code shard_rebalance_run(const struct command *command)
@@ -147,7 +157,7 @@ enum exit_code shard_rebalance_run(const struct command *command)
     scoped(answer_clear) json_t *plan = NULL;
     bool is_dry = command_has(command, "dry-run");
     bool is_silent = command_has(command, "json") && !is_dry;
-    enum exit_code code = remote_open(&remote, command);
+    enum exit_code code = waiting_open(&remote, command);
     if (!code) {
         code = ask_rebalance(remote, true, &plan);
     }
@@ -162,7 +172,7 @@ enum exit_code shard_rebalance_run(const struct command *command)
         (void)say_dry(command);
         return code;
     }
-    return command_confirm(command, "rebalance") ? rebalance(remote, command)
+    return waiting_confirm(command, "rebalance") ? rebalance(remote, command)
                                                  : EXIT_CODE_REFUSED;
 }
 

@@ -16,6 +16,9 @@ enum exit_code shard_locate_run(const struct command *command);
 enum exit_code shard_plan_run(const struct command *command);
 enum exit_code shard_move_run(const struct command *command);
 enum exit_code shard_rebalance_run(const struct command *command);
+enum exit_code shard_cancel_run(const struct command *command);
+enum exit_code shard_history_run(const struct command *command);
+enum exit_code shard_hot_run(const struct command *command);
 enum exit_code shard_pause_run(const struct command *command);
 enum exit_code shard_resume_run(const struct command *command);
 

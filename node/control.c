@@ -64,6 +64,17 @@ static const struct control_verb verbs[] = {
     {.name = "shard.rebalance", .access = MAY_STEER, .place = ANSWERED_BY_META,
      .optional = ARG_DRY_RUN,
      .begin = control_move_rebalance, .answer = control_move_rebalanced},
+    {.name = "shard.history", .place = ANSWERED_BY_META,
+     .optional = ARG_SHARD | ARG_LIMIT,
+     .answer = control_shard_history},
+    {.name = "op.ls", .place = ANSWERED_BY_META,
+     .answer = control_op_list},
+    {.name = "op.show", .place = ANSWERED_BY_META,
+     .required = ARG_ID,
+     .answer = control_op_show},
+    {.name = "op.cancel", .access = MAY_STEER, .place = ANSWERED_BY_META,
+     .required = ARG_ID,
+     .begin = control_op_cancel, .answer = control_op_cancelled},
     {.name = "coord.ls", .place = ANSWERED_BY_META,
      .answer = control_shard_groups},
     {.name = "coord.transfer", .access = MAY_STEER, .place = ANSWERED_BY_SHARD,
@@ -91,7 +102,10 @@ static const struct control_verb *find_verb(const char *name)
 /* ---- answers ---- */
 
 /* {"v": 1, "why": text}: what is no text for people is left out. */
-static void refuse(struct asked **asked, enum err err, const char *why)
+static void refuse(struct asked **asked,
+                   enum err err,
+                   const char *why,
+                   bool may_pass)
 {
     uint8_t buffer[ERROR_BYTES];
     struct writer writer = writer_of(buffer, sizeof buffer);
@@ -101,6 +115,9 @@ static void refuse(struct asked **asked, enum err err, const char *why)
         fields_text(&fields, "why", why);
     } else {
         fields_text(&fields, "why", err_text(err));
+    }
+    if (may_pass) {
+        fields_bool(&fields, "may_pass", true);
     }
     fields_end(&fields);
     assert(!writer.failed);
@@ -153,7 +170,7 @@ static void answer(struct control_request *request,
         err = ERR_TOO_LARGE;
     }
     if (err) {
-        refuse(&request->asked, err, why.text);
+        refuse(&request->asked, err, why.text, false);
     }
 }
 
@@ -197,7 +214,7 @@ void control_end(struct control_request *request, enum err err, const char *why)
     assert(request->is_waiting);
     unlink_request(request);
     if (err) {
-        refuse(&request->asked, err, why);
+        refuse(&request->asked, err, why, request->may_pass);
     } else {
         answer(request, &no_args);
     }
@@ -329,7 +346,7 @@ static enum err handle(struct control_request *request,
     if (!err && !verb->needs_no_view) {
         err = check_view(control, why);
     }
-    if (!err && (verb->required & ARG_SHARD)) {
+    if (!err && (args->given & ARG_SHARD)) {
         err = control_check_shard(control, args->shard, why);
     }
     return err ? err : run(request, question, args, why);
@@ -352,7 +369,7 @@ static void on_question(void *context, struct asked *asked, struct bytes bytes)
         return;
     }
     if (err) {
-        refuse(&asked, err, why.text);
+        refuse(&asked, err, why.text, request && request->may_pass);
     } else {
         answer(request, &args);
     }

@@ -338,6 +338,17 @@ enum err control_cluster_events(const struct control_request *request,
 
 /* ---- node.info ---- */
 
+static void write_cluster_id(const struct view *view, struct fields *fields)
+{
+    char id[2 * CLUSTER_ID_BYTES + 1];
+    if (view) {
+        hex_encode(id, bytes_of(view->cluster_id, sizeof view->cluster_id));
+        fields_text(fields, "cluster_id", id);
+    } else {
+        fields_nil(fields, "cluster_id");
+    }
+}
+
 static void write_shards_here(const struct control *control,
                               struct fields *fields)
 {
@@ -389,5 +400,8 @@ enum err control_cluster_node_info(const struct control_request *request,
                 (clock_now_ns(control->config.clock) - control->opened_ns) /
                     NS_PER_MS);
     fields_hex(fields, "disk_id", self ? self->disk_id : 0);
+    write_cluster_id(view, fields);
+    fields_hex(fields, "view_digest", view ? view_digest(view) : 0);
+    fields_int(fields, "now_ms", clock_wall_ms(control->config.clock));
     return ERR_NONE;
 }

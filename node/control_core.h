@@ -9,6 +9,8 @@
  *   control_member.c     node.*, member.*
  *   control_shard.c      shard.map, shard.locate, coord.ls
  *   control_move.c       what moves shards: shard.*, coord.transfer
+ *   control_op.c         op.*
+ *   control_progress.c   how far what takes long has come
  *   control_counter.c    counter.*
  */
 // clang-format on
@@ -22,6 +24,8 @@
 #include "node/control_question.h"
 #include "node/fields.h"
 #include "shard/shard_balance.h"
+
+#define CONTROL_OP_BYTES (CERTIFICATE_NAME_BYTES + 16) /* "drain-beta" */
 
 struct control_verb;
 
@@ -46,6 +50,9 @@ struct control_request {
     uint32_t from; /* a node */
     uint32_t to;
     bool is_noted;
+    bool may_pass; /* why it failed: it is worth asking again */
+    char op[CONTROL_OP_BYTES];
+    const char *told; /* static */
 };
 
 /*
@@ -225,6 +232,83 @@ FALLIBLE control_staying(const struct control *control,
                          uint32_t number,
                          uint32_t *out);
 
+/* ---- control_progress.c ---- */
+
+/* What a node that is to give all away still has, by the map or in fact. */
+struct control_leaving {
+    uint32_t owners;
+    uint32_t replicas;
+    uint32_t staying; /* control_staying() */
+    uint32_t unknown; /* shards of which nobody has reported */
+    bool is_voter;    /* in the meta group */
+};
+
+/* ERR_MEMORY */
+FALLIBLE control_leaving_look(const struct control *control,
+                              const struct member *member,
+                              struct control_leaving *out);
+
+#define CONTROL_STEP 1000 /* of a move's progress: one step, whole */
+
+struct control_progress {
+    int64_t since_ms; /* Unix time; 0: not known */
+    uint32_t total;
+    uint32_t done; /* of those */
+};
+
+/* Whether its group is not yet as the map wants it, so that somebody moves
+ * it: that it is led by another after a failure is no move. */
+bool control_is_moving(const struct control *control,
+                       uint32_t shard,
+                       const struct control_shard *look);
+
+/* In parts of CONTROL_STEP. */
+struct control_progress control_move_progress(const struct control *control,
+                                              uint32_t shard,
+                                              const struct control_shard *look);
+
+/* Of 100. */
+uint32_t control_percent(const struct control_progress *progress);
+
+/* How long it may still take. False: it is too early to say. */
+bool control_left_for(const struct control *control,
+                      const struct control_progress *progress,
+                      uint64_t *out_ms);
+
+/* ---- for each other ---- */
+
+/* "KIND-" and the rest, in printf's form. */
+__attribute__((format(printf, 3, 4))) void control_op_name(
+    char to[static CONTROL_OP_BYTES],
+    const char *kind,
+    const char *format,
+    ...);
+
+/* Make a member's state another one, in the name of who asks; as
+ * control_change(). ERR_REFUSED */
+FALLIBLE control_member_change(struct control_request *request,
+                               const struct member *member,
+                               enum member_state state,
+                               bool is_forced,
+                               struct err_detail *why);
+
+/* Nothing is to be done (and waited for) when it is so already. */
+FALLIBLE control_move_set_paused(struct control_request *request,
+                                 bool is_paused,
+                                 struct err_detail *why);
+
+/* Place a shard where its last move took it from. ERR_REFUSED: that is not
+ * known, or somebody of there is to hold nothing */
+FALLIBLE control_move_back(struct control_request *request,
+                           uint32_t shard,
+                           struct err_detail *why);
+
+/* A text list of names. */
+void control_write_place(const struct control *control,
+                         struct fields *fields,
+                         const char *key,
+                         const struct shard_place *place);
+
 /* Over the members that shall hold shards. */
 void control_write_balance(struct fields *fields,
                            const char *key,
@@ -248,6 +332,7 @@ control_begin control_member_forget;
 control_answer control_shard_map;
 control_answer control_shard_locate;
 control_answer control_shard_groups;
+control_answer control_shard_history;
 
 control_answer control_move_plan;
 control_begin control_move_begin;
@@ -259,6 +344,11 @@ control_begin control_move_rebalance;
 control_answer control_move_rebalanced;
 control_begin control_move_transfer;
 control_answer control_move_transferred;
+
+control_answer control_op_list;
+control_answer control_op_show;
+control_begin control_op_cancel;
+control_answer control_op_cancelled;
 
 control_begin control_counter_add;
 control_begin control_counter_get;

@@ -9,6 +9,27 @@
 #include "shard/counter_map.h"
 #include "shard/key.h"
 
+/* Whom to look after: those that shall hold it and are not heard. */
+static void explain_no_majority(const struct control_request *request,
+                                struct err_detail *why)
+{
+    const struct control *control = request->control;
+    const struct shard_place *place =
+        &control_view(control)->map.places[request->shard];
+    uint32_t missing[SHARD_REPLICAS_MAX];
+    uint32_t count = 0;
+    char names[160];
+    for (uint32_t i = 0; i < place->replica_count; i++) {
+        if (!control_is_up(control, place->replicas[i])) {
+            missing[count++] = place->replicas[i];
+        }
+    }
+    control_names_text(control, missing, count, names, sizeof names);
+    err_explain(why, "shard %u has no majority; %s hears %s%s", request->shard,
+                control->name, count > 0 ? "nothing of " : "all of its nodes",
+                names);
+}
+
 static void on_counted(struct router_request *router_request,
                        enum err err,
                        struct bytes answer)
@@ -17,7 +38,9 @@ static void on_counted(struct router_request *router_request,
         OWNER_OF(router_request, struct control_request, router_request);
     struct counter_reply reply = {0};
     struct err_detail why = {{0}};
-    if (err) {
+    if (err == ERR_NO_QUORUM) {
+        explain_no_majority(request, &why);
+    } else if (err) {
         err_explain(&why, "shard %u: %s", request->shard, err_text(err));
     } else if (counter_reply_decode(&reply, answer)) {
         request->value = reply.value;

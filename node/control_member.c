@@ -143,53 +143,26 @@ enum err control_member_show(const struct control_request *request,
 
 /* ---- how far a drain is ---- */
 
-static bool has_replica(const struct host_shard_report *report, uint32_t number)
-{
-    for (uint32_t i = 0; i < report->replica_count; i++) {
-        if (report->replicas[i].node == number) {
-            return true;
-        }
-    }
-    return false;
-}
-
 enum err control_member_progress(const struct control_request *request,
                                  const struct control_args *args,
                                  struct fields *fields,
                                  struct err_detail *why)
 {
     const struct control *control = request->control;
-    const struct shard_map *map = &control_view(control)->map;
     const struct member *member = NULL;
+    struct control_leaving leaving;
     enum err err = control_find_member(control, args->name, &member, why);
+    if (!err) {
+        err = control_leaving_look(control, member, &leaving);
+    }
     if (err) {
         return err;
-    }
-    uint32_t owners = 0;
-    uint32_t replicas = 0;
-    bool is_voter = false;
-    for (uint32_t i = 0; i < map->shard_count; i++) {
-        const struct shard_place *place = &map->places[i];
-        struct control_shard look = control_look(control, i);
-        owners += place->replicas[0] == member->number ||
-                  look.report.leader == member->number;
-        replicas += shard_place_has(place, member->number) ||
-                    has_replica(&look.report, member->number);
-    }
-    uint32_t staying = 0;
-    err = control_staying(control, member->number, &staying);
-    if (err) {
-        return err;
-    }
-    struct control_meta meta = control_meta_of(control);
-    for (uint32_t i = 0; i < meta.voter_count; i++) {
-        is_voter = is_voter || meta.voters[i] == member->number;
     }
     fields_text(fields, "state", member_state_name(member->state));
-    fields_uint(fields, "owners_left", owners);
-    fields_uint(fields, "replicas_left", replicas);
-    fields_uint(fields, "staying", staying);
-    fields_bool(fields, "voter", is_voter);
+    fields_uint(fields, "owners_left", leaving.owners);
+    fields_uint(fields, "replicas_left", leaving.replicas);
+    fields_uint(fields, "staying", leaving.staying);
+    fields_bool(fields, "voter", leaving.is_voter);
     return ERR_NONE;
 }
 
@@ -211,20 +184,20 @@ static uint32_t count_others(const struct members *members,
 
 static enum err check_state(const struct control *control,
                             const struct member *member,
-                            const struct control_args *args,
+                            enum member_state state,
+                            bool is_forced,
                             struct err_detail *why)
 {
-    if (member->state == MEMBER_DOWN && args->state != MEMBER_DRAINING) {
+    if (member->state == MEMBER_DOWN && state != MEMBER_DRAINING) {
         err_explain(why,
                     "%s is down and gets no shards; it is active again when "
                     "it comes back",
                     member->name);
         return ERR_REFUSED;
     }
-    bool gives_up = member->state == MEMBER_ACTIVE &&
-                    args->state != MEMBER_ACTIVE &&
+    bool gives_up = member->state == MEMBER_ACTIVE && state != MEMBER_ACTIVE &&
                     (member->roles & SETTINGS_SHARD);
-    if (gives_up && !args->is_forced &&
+    if (gives_up && !is_forced &&
         count_others(&control_view(control)->members, member) == 0) {
         err_explain(why,
                     "%s is the last active node: its shards have nowhere to "
@@ -235,29 +208,41 @@ static enum err check_state(const struct control *control,
     return ERR_NONE;
 }
 
-enum err control_member_set(struct control_request *request,
-                            const struct control_args *args,
-                            struct err_detail *why)
+enum err control_member_change(struct control_request *request,
+                               const struct member *member,
+                               enum member_state state,
+                               bool is_forced,
+                               struct err_detail *why)
 {
-    const struct control *control = request->control;
-    const struct member *member = NULL;
-    enum err err = control_find_member(control, args->name, &member, why);
-    if (!err) {
-        request->to = member->number;
-    }
-    if (err || member->state == args->state) {
-        return err;
-    }
-    err = check_state(control, member, args, why);
+    enum err err = check_state(request->control, member, state, is_forced, why);
     if (err) {
         return err;
     }
     struct view_change change = {.kind = VIEW_MEMBER_SET, .member = *member};
-    change.member.state = args->state;
+    change.member.state = state;
     view_change_say(&change, "%s is %s%s", member->name,
-                    member_state_name(args->state),
-                    args->is_forced ? " (forced)" : "");
+                    member_state_name(state), is_forced ? " (forced)" : "");
     return control_change(request, &change, why);
+}
+
+enum err control_member_set(struct control_request *request,
+                            const struct control_args *args,
+                            struct err_detail *why)
+{
+    const struct member *member = NULL;
+    enum err err =
+        control_find_member(request->control, args->name, &member, why);
+    if (err) {
+        return err;
+    }
+    request->to = member->number;
+    if (args->state == MEMBER_DRAINING) {
+        control_op_name(request->op, "drain", "%s", member->name);
+    }
+    return member->state == args->state
+               ? ERR_NONE
+               : control_member_change(request, member, args->state,
+                                       args->is_forced, why);
 }
 
 enum err control_member_state(const struct control_request *request,
@@ -273,6 +258,11 @@ enum err control_member_state(const struct control_request *request,
         fields_text(fields, "state", member_state_name(member->state));
     } else {
         fields_nil(fields, "state"); /* forgotten meanwhile */
+    }
+    if (request->op[0] != '\0') {
+        fields_text(fields, "op", request->op);
+    } else {
+        fields_nil(fields, "op");
     }
     return ERR_NONE;
 }

@@ -215,6 +215,7 @@ enum err control_move_begin(struct control_request *request,
                     args->is_forced ? " (forced)" : "");
     request->from = place->replicas[0];
     request->to = to->number;
+    control_op_name(request->op, "move", "%u", move.shard);
     return control_change(request, &change, why);
 }
 
@@ -228,15 +229,67 @@ enum err control_move_told(const struct control_request *request,
     const struct control *control = request->control;
     control_write_node(control, fields, "from", request->from);
     control_write_node(control, fields, "to", request->to);
+    fields_text(fields, "op", request->op);
     fields_bool(fields, "paused", control_view(control)->is_paused);
     return ERR_NONE;
 }
 
+/* ---- back to where it was ---- */
+
+static enum err check_back(const struct control *control,
+                           const struct shard_place *from,
+                           struct err_detail *why)
+{
+    for (uint32_t i = 0; i < from->replica_count; i++) {
+        const struct member *member =
+            members_find(&control_view(control)->members, from->replicas[i]);
+        if (!member || member->state == MEMBER_DRAINING ||
+            member->state == MEMBER_DOWN) {
+            err_explain(why, "%s, where it was, is %s: it cannot go back",
+                        member ? member->name : "a node",
+                        member ? member_state_name(member->state)
+                               : "no member any more");
+            return ERR_REFUSED;
+        }
+    }
+    return ERR_NONE;
+}
+
+enum err control_move_back(struct control_request *request,
+                           uint32_t shard,
+                           struct err_detail *why)
+{
+    const struct control *control = request->control;
+    const struct view *view = control_view(control);
+    const struct history_line *last =
+        history_last_move(host_history(control->config.host), shard);
+    if (!last || !shard_place_is_equal(&last->to, &view->map.places[shard])) {
+        err_explain(why,
+                    "%s has not seen where shard %u was before: troupe shard "
+                    "move says where it shall go",
+                    control->name, shard);
+        return ERR_REFUSED;
+    }
+    enum err err = check_back(control, &last->from, why);
+    if (err) {
+        return err;
+    }
+    struct view_move move = {.shard = shard, .place = last->from};
+    struct view_change change = {.kind = VIEW_PLACE,
+                                 .map_version = view->map.version,
+                                 .moves = &move,
+                                 .move_count = 1};
+    const char *to = control_node_name(control, last->from.replicas[0]);
+    view_change_say(&change, "shard %u moves back to %s: cancelled", shard,
+                    to ? to : "?");
+    return control_change(request, &change, why);
+}
+
 /* ---- pausing ---- */
 
-static enum err set_paused(struct control_request *request,
-                           bool is_paused,
-                           struct err_detail *why)
+enum err control_move_set_paused(struct control_request *request,
+                                 bool is_paused,
+                                 struct err_detail *why)
 {
     if (control_view(request->control)->is_paused == is_paused) {
         return ERR_NONE;
@@ -253,7 +306,7 @@ enum err control_move_pause(struct control_request *request,
                             struct err_detail *why)
 {
     (void)args;
-    return set_paused(request, true, why);
+    return control_move_set_paused(request, true, why);
 }
 
 enum err control_move_resume(struct control_request *request,
@@ -261,7 +314,7 @@ enum err control_move_resume(struct control_request *request,
                              struct err_detail *why)
 {
     (void)args;
-    return set_paused(request, false, why);
+    return control_move_set_paused(request, false, why);
 }
 
 enum err control_move_paused(const struct control_request *request,
@@ -279,7 +332,8 @@ enum err control_move_rebalance(struct control_request *request,
                                 const struct control_args *args,
                                 struct err_detail *why)
 {
-    return args->is_dry_run ? ERR_NONE : set_paused(request, false, why);
+    return args->is_dry_run ? ERR_NONE
+                            : control_move_set_paused(request, false, why);
 }
 
 enum err control_move_rebalanced(const struct control_request *request,
@@ -287,8 +341,21 @@ enum err control_move_rebalanced(const struct control_request *request,
                                  struct fields *fields,
                                  struct err_detail *why)
 {
+    const struct control *control = request->control;
+    struct host_plan plan = host_plan(control->config.host);
     enum err err = control_move_plan(request, args, fields, why);
-    return err ? err : control_move_paused(request, args, fields, why);
+    if (err) {
+        return err;
+    }
+    if (plan.left > 0) {
+        char op[CONTROL_OP_BYTES];
+        control_op_name(op, "rebalance", "%llu",
+                        (unsigned long long)plan.version);
+        fields_text(fields, "op", op);
+    } else {
+        fields_nil(fields, "op");
+    }
+    return control_move_paused(request, args, fields, why);
 }
 
 /* ---- coord.transfer ---- */
@@ -351,7 +418,8 @@ enum err control_move_transfer(struct control_request *request,
     err = host_transfer(control->config.host, request->shard, to->number);
     if (err) {
         explain_transfer(request, err, to->name, why);
-        return err == ERR_INVALID ? ERR_REFUSED : err;
+        bool is_refusal = err == ERR_INVALID || err == ERR_NOT_FOUND;
+        return is_refusal ? ERR_REFUSED : err;
     }
     note_transfer(request, to->name);
     return ERR_NONE;

@@ -30,6 +30,7 @@ static void on_changed(struct call *call, enum err err, struct bytes reply)
     struct err_detail why = {{0}};
     if (err == ERR_NOT_LEADER) {
         err = ERR_BUSY;
+        request->may_pass = true;
         err_explain(&why, "the meta group gets another leader: nothing was "
                           "changed, try again");
     } else if (err) {
@@ -61,11 +62,14 @@ enum err control_change(struct control_request *request,
 
 /* ---- passing on ---- */
 
-static void explain_no_meta(const struct control *control,
+/* With a majority in sight it is a matter of moments. */
+static void explain_no_meta(struct control_request *request,
                             struct err_detail *why)
 {
+    const struct control *control = request->control;
     struct control_meta meta = control_meta_of(control);
     char names[256];
+    request->may_pass = 2 * meta.missing_count < meta.voter_count;
     control_names_text(control, meta.missing, meta.missing_count, names,
                        sizeof names);
     if (meta.missing_count > 0) {
@@ -81,12 +85,13 @@ static void explain_no_meta(const struct control *control,
     }
 }
 
-static void explain_no_leader(const struct control_request *request,
+static void explain_no_leader(struct control_request *request,
                               struct err_detail *why)
 {
     if (request->verb->place == ANSWERED_BY_META) {
-        explain_no_meta(request->control, why);
+        explain_no_meta(request, why);
     } else {
+        request->may_pass = true;
         err_explain(why,
                     "no leader of shard %u is known and reached just now: "
                     "troupe shard show %u says more",

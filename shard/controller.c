@@ -267,6 +267,34 @@ enum err host_wanted_map(const struct view *view, struct shard_map *out)
     return err;
 }
 
+static bool has_leaving(const struct view *view,
+                        const struct shard_place *place)
+{
+    for (uint32_t i = 0; i < place->replica_count; i++) {
+        if (is_owner_leaving(view, place->replicas[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the new plan will move. */
+static void begin_plan(struct host *host)
+{
+    struct news *news = host->news;
+    news->plan = (struct host_plan){
+        .version = host->view->map.version,
+        .since_ms = clock_wall_ms(host->config.multiraft.clock)};
+    for (uint32_t i = 0; i < news->shard_count; i++) {
+        const struct shard_place *place = &host->view->map.places[i];
+        news->shards[i].is_planned =
+            !shard_place_is_equal(place, &news->wanted.places[i]) &&
+            !has_leaving(host->view, place);
+        news->plan.total += news->shards[i].is_planned;
+    }
+    news->plan.left = news->plan.total;
+}
+
 /*
  * Keep to a plan until it is carried out: made anew after each of its moves it
  * might come to others. Unless the members changed, or somebody moved shards
@@ -285,6 +313,9 @@ static bool want(struct host *host)
     news->has_wanted = host_wanted_map(host->view, &news->wanted) == ERR_NONE;
     news->wanted_for = members;
     news->wanted_at = version;
+    if (news->has_wanted) {
+        begin_plan(host);
+    }
     return news->has_wanted;
 }
 
@@ -371,6 +402,29 @@ static bool can_arrive(const struct host *host, uint32_t shard)
     return true;
 }
 
+/* What of it has come to be so. */
+static void note_settled(struct host *host)
+{
+    struct news *news = host->news;
+    for (uint32_t i = 0; i < news->shard_count; i++) {
+        const struct shard_place *place = &host->view->map.places[i];
+        if (is_settled(host, i) &&
+            news->shards[i].report.leader == place->replicas[0]) {
+            history_note_settled(host->history, i);
+        }
+        if (news->shards[i].is_planned && is_settled(host, i) &&
+            shard_place_is_equal(place, &news->wanted.places[i])) {
+            news->shards[i].is_planned = false;
+            news->plan.left--;
+        }
+    }
+}
+
+struct host_plan host_plan(const struct host *host)
+{
+    return host->news ? host->news->plan : (struct host_plan){0};
+}
+
 /* Some of what is wanted, as many as may move at the same time. */
 static uint32_t choose_moves(const struct host *host, struct view_move *moves)
 {
@@ -400,6 +454,7 @@ static void place(struct host *host)
 {
     struct view_move *moves = calloc(host->config.moves_max, sizeof *moves);
     if (moves && want(host)) {
+        note_settled(host);
         struct view_change what = {.kind = VIEW_PLACE,
                                    .map_version = host->view->map.version,
                                    .moves = moves};

@@ -397,6 +397,12 @@ static void fail(struct host *host,
     host->config.events.on_failed(host->config.events.context, err, what);
 }
 
+static void note_view(struct host *host, const struct view *view)
+{
+    history_note_view(host->history, host->view, view,
+                      clock_wall_ms(host->config.multiraft.clock));
+}
+
 void host_adopt(struct host *host, struct view **view)
 {
     struct err_detail why;
@@ -414,6 +420,7 @@ void host_adopt(struct host *host, struct view **view)
         return;
     }
     bool was_member = host->number != MEMBER_NONE;
+    note_view(host, *view);
     view_close(&host->view);
     host->view = *view;
     *view = NULL;
@@ -493,6 +500,7 @@ static enum err load_view(struct host *host, struct err_detail *why)
     if (err) {
         return err;
     }
+    note_view(host, view);
     host->view = view;
     view = NULL;
     see_view(host);
@@ -705,7 +713,10 @@ enum err host_open(struct host **out,
     for (uint32_t i = 0; i < MULTIRAFT_GROUPS_MAX; i++) {
         host->slots[i].leader = MEMBER_NONE;
     }
-    enum err err = load_view(host, why);
+    enum err err = history_open(&host->history);
+    if (!err) {
+        err = load_view(host, why);
+    }
     if (!err) {
         err = host_renew_meta(host);
     }
@@ -780,6 +791,7 @@ void host_close(struct host **host)
     report_forget(*host);
     meta_close(&(*host)->meta);
     view_close(&(*host)->view);
+    history_close(&(*host)->history);
     trust_unref(&(*host)->trust_next);
     while ((*host)->known) {
         struct known *known = (*host)->known;
@@ -845,6 +857,11 @@ struct wal_stats host_log_stats(const struct host *host)
 const struct meta *host_meta(const struct host *host)
 {
     return host->meta;
+}
+
+const struct history *host_history(const struct host *host)
+{
+    return host->history;
 }
 
 /* Every shard whose owner we are is led by somebody, if its majority is there

@@ -18,6 +18,7 @@
 #include "cluster/multiraft.h"
 #include "cluster/raft_links.h"
 #include "config/settings.h"
+#include "shard/history.h"
 #include "shard/host_fault.h"
 #include "shard/host_service.h"
 #include "shard/meta.h"
@@ -166,6 +167,9 @@ const struct meta *host_meta(const struct host *host);
  * nothing. ERR_MEMORY */
 FALLIBLE host_wanted_map(const struct view *view, struct shard_map *out);
 
+/* What this node has seen of the shards. */
+const struct history *host_history(const struct host *host);
+
 /* Want another leader for a shard that we lead. See group_transfer(). */
 FALLIBLE host_transfer(struct host *host, uint32_t shard, uint32_t to);
 
@@ -199,6 +203,19 @@ struct host_node_report {
     uint32_t feature_level;  /* the highest that its release knows */
     char version[32];
 };
+
+/* The meta group's leader moves shards by a plan, until the members change or
+ * somebody moves a shard by hand: then it makes another one. Not counted are
+ * shards of members that leave. */
+struct host_plan {
+    uint64_t version; /* of the map, when it was made; 0: it is not yet */
+    int64_t since_ms; /* Unix time */
+    uint32_t total;   /* shards that it moves */
+    uint32_t left;    /* of those */
+};
+
+/* All zero when we do not lead the meta group. */
+struct host_plan host_plan(const struct host *host);
 
 /* Of the durable log of all replicas here. */
 struct wal_stats host_log_stats(const struct host *host);

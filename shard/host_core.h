@@ -97,6 +97,8 @@ struct shard_news {
     /* Of controller.c. */
     struct shard_place place; /* in the map, */
     uint64_t placed_version;  /* since this version of the view or earlier */
+    bool is_planned; /* to be moved by the plan; those of members that leave
+                        are not counted */
 };
 
 struct node_news {
@@ -122,6 +124,7 @@ struct news {
                                 our last change to it came to */
     uint64_t placed_at;      /* the version that the change under way will have
                                 come to; 0: it is none of the map */
+    struct host_plan plan;   /* how far `wanted` is carried out */
     bool has_wanted;
     bool is_changing;   /* a change is under way */
     uint64_t change_ns; /* none is to be tried before */
@@ -151,7 +154,8 @@ struct host {
     struct known *known;
     struct known *by_number[MEMBER_NUMBERS_MAX];
     struct slot *slots; /* MULTIRAFT_GROUPS_MAX */
-    struct news *news;  /* NULL: we do not lead the meta group */
+    struct history *history;
+    struct news *news; /* NULL: we do not lead the meta group */
     struct errand *errands;
     struct bus_keys bus;
     struct trust *trust_next; /* to be used in the next step */

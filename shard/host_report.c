@@ -234,6 +234,24 @@ static bool read_replicas(struct host_shard_report *report,
     return !reader->failed;
 }
 
+/* Who led before we began to hear of it is not known. */
+static void note_leader(struct host *host,
+                        const struct shard_news *of,
+                        const struct host_shard_report *report,
+                        uint32_t shard)
+{
+    if (of->report.at_ms != 0 && of->report.leader != report->leader) {
+        history_note_leader(
+            host->history,
+            &(struct history_line){.at_ms = report->at_ms,
+                                   .shard = shard,
+                                   .kind = HISTORY_LED,
+                                   .leader_before = of->report.leader,
+                                   .leader = report->leader,
+                                   .term = report->term});
+    }
+}
+
 static bool read_shard(struct host *host,
                        struct news *news,
                        uint32_t from,
@@ -254,6 +272,7 @@ static bool read_shard(struct host *host,
     pack_skip_count(reader, fields - 6);
     struct shard_news *of = &news->shards[shard];
     if (report.term >= of->report.term) {
+        note_leader(host, of, &report, (uint32_t)shard);
         of->report = report;
         of->heard_ns = host_now_ns(host);
         of->view_version = news->nodes[from].report.view_version;

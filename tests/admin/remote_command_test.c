@@ -22,7 +22,7 @@
 #include "tests/support/temp_folder.h"
 
 #define WORD_COUNT_MAX 24
-#define ANSWER_COUNT_MAX 8
+#define ANSWER_COUNT_MAX 12
 #define ANSWER_BYTES_MAX 8192
 
 struct canned {
@@ -149,6 +149,7 @@ struct fixture {
     uint32_t patience; /* waits until Ctrl-C */
     uint32_t wait_count;
     bool is_held;
+    bool is_free;      /* the command may wait without having it held */
     const char *typed; /* NULL: nothing */
     const char *context;
     char *out;
@@ -172,7 +173,7 @@ static void release(void *context)
 static bool wait_for(void *context, uint64_t ms)
 {
     (void)context;
-    CHECK(fixture.is_held);
+    CHECK(fixture.is_held || fixture.is_free);
     fixture.machine.fake.now_ns += ms * NS_PER_MS;
     return ++fixture.wait_count < fixture.patience;
 }
@@ -373,6 +374,10 @@ static const char node[] =
     "\"shards\":[{\"shard\":0,\"role\":\"owner\"},"
     "{\"shard\":1,\"role\":\"replica\"}]}";
 
+static const char node_away[] =
+    "{\"v\":1,\"node\":\"one\",\"name\":\"two\",\"state\":\"active\","
+    "\"is_up\":false,\"owners\":1,\"leads\":0}";
+
 static const char map[] =
     "{\"v\":1,\"node\":\"one\",\"view\":17,\"map\":{\"version\":9},"
     "\"nodes_with_version\":3,\"balance\":{\"owners_max\":1,"
@@ -419,6 +424,14 @@ static const char plan_empty[] =
 static const char done[] = "{\"v\":1,\"node\":\"one\",\"view\":18,"
                            "\"state\":\"draining\",\"from\":\"one\","
                            "\"to\":\"two\",\"paused\":true}";
+
+#define OP(state, why, percent)                                           \
+    "{\"v\":1,\"node\":\"one\",\"view\":18,\"id\":\"drain-two\","         \
+    "\"kind\":\"drain\",\"what\":\"two gives its shards to the others\"," \
+    "\"state\":\"" state "\",\"why\":\"" why                              \
+    "\",\"since_ms\":1795260000000,\"who\":\"operator/ann\",\"done\":2,"  \
+    "\"total\":4,\"unit\":\"replicas\",\"percent\":" percent              \
+    ",\"rate\":2.5,\"left_ms\":800,\"cancel\":\"it is active again\"}"
 
 /* ---- looking ---- */
 
@@ -496,7 +509,7 @@ static void shows_the_map(void **state)
     CHECK(run("shard show 1 --json") == 0);
     CHECK(says(fixture.out, "\"shard\":1") &&
           !says(fixture.out, "\"shard\":0"));
-    CHECK(run("shard show 2") == 1);
+    CHECK(run("shard show 2") == 2);
     CHECK(says(fixture.talk, "there are 2"));
     CHECK(run("shard show -- -1") == 2);
     CHECK(run("shard show x") == 2);
@@ -555,6 +568,158 @@ static void follows_the_journal(void **state)
     assert_string_equal(fake.args, "{\"since\":7,\"limit\":3}");
     CHECK(run("events --since x") == 2);
     CHECK(run("events --limit 0") == 2);
+}
+
+/* ---- operations ---- */
+
+static void lists_operations(void **state)
+{
+    (void)state;
+    answer_times("op.ls", ERR_NONE, "{\"v\":1,\"ops\":[]}", 1);
+    answer("op.ls", "{\"v\":1,\"ops\":[" OP("waiting", "no place", "50") "]}");
+    answer("op.show", OP("running", "", "50"));
+    CHECK(run("op ls") == 0 && says(fixture.out, "Nothing is under way"));
+    CHECK(run("op ls") == 0);
+    CHECK(says(fixture.out, "drain-two  waiting  2/4 replicas  50"));
+    CHECK(says(fixture.out, "operator/ann  two gives its shards to the others: "
+                            "no place"));
+    CHECK(run("_names ops") == 0);
+    assert_string_equal(fixture.out, "drain-two\n");
+    CHECK(run("op show drain-two") == 0);
+    assert_string_equal(fake.args, "{\"id\":\"drain-two\"}");
+    CHECK(says(fixture.out, "2 of 4 replicas, 50 %"));
+    CHECK(says(fixture.out, "Cancelled  it is active again"));
+}
+
+static void waits_for_an_operation(void **state)
+{
+    (void)state;
+    answer_times("op.show", ERR_NONE, OP("running", "", "50"), 1);
+    answer_times("op.show", ERR_NONE, OP("done", "", "100"), 1);
+    answer_times("op.show", ERR_NONE, OP("running", "", "50"), 1);
+    answer("op.show", OP("cancelled", "it is active", "0"));
+    fixture.patience = 10;
+    CHECK(run("op wait drain-two") == 0);
+    CHECK(says(fixture.talk, "drain-two is done.") && fixture.wait_count == 1);
+    CHECK(run("op wait drain-two") == 8);
+    CHECK(says(fixture.talk, "drain-two is cancelled: it is active"));
+    CHECK(run("op wait drain-two --deadline soon") == 2);
+    memset(&fake, 0, sizeof fake);
+    answer("op.show", OP("running", "", "50"));
+    CHECK(run("op wait drain-two --deadline 3s") == 5);
+    CHECK(fixture.wait_count == 3);
+    CHECK(says(fixture.talk, "The time is over; drain-two goes on"));
+}
+
+static void says_that_another_move_has_come(void **state)
+{
+    (void)state;
+    answer_times("op.show", ERR_NONE,
+                 "{\"v\":1,\"state\":\"running\",\"what\":\"to one\"}", 1);
+    answer("op.show", "{\"v\":1,\"state\":\"done\",\"what\":\"to two\"}");
+    CHECK(run("op wait move-1") == 8);
+    CHECK(says(fixture.talk, "move-1 has become another: to two"));
+}
+
+static void cancels_after_a_clear_yes(void **state)
+{
+    (void)state;
+    answer("op.show", OP("running", "", "50"));
+    answer("op.cancel", "{\"v\":1,\"id\":\"drain-two\",\"told\":\"so it is\"}");
+    CHECK(run("op cancel drain-two --dry-run") == 0);
+    CHECK(says(fixture.talk, "Cancelled: it is active again"));
+    CHECK(run("op cancel drain-two") == 7);
+    assert_string_equal(fake.verb, "op.show");
+    fixture.typed = "drain-two\n";
+    CHECK(run("op cancel drain-two") == 0);
+    CHECK(says(fixture.talk, "drain-two is cancelled: so it is."));
+    CHECK(run("shard cancel 17 --yes") == 0);
+    assert_string_equal(fake.args, "{\"id\":\"move-17\"}");
+    CHECK(run("shard cancel x") == 2);
+}
+
+static void what_begins_can_be_waited_for(void **state)
+{
+    (void)state;
+    answer("shard.map", map);
+    answer("shard.move", done);
+    answer("shard.rebalance",
+           "{\"v\":1,\"moves\":[],\"paused\":false,\"op\":\"rebalance-9\"}");
+    answer("op.show", "{\"v\":1,\"state\":\"done\",\"what\":\"x\"}");
+    CHECK(run("shard move 1 --to one --yes") == 0);
+    CHECK(says(fixture.talk, "It is move-1:"));
+    assert_string_equal(fake.verb, "shard.move");
+    CHECK(run("shard move 1 --to one --yes --wait") == 0);
+    CHECK(says(fixture.talk, "move-1 is done."));
+    CHECK(run("shard rebalance --yes --wait") == 0);
+    CHECK(says(fixture.talk, "rebalance-9 is done."));
+}
+
+static void waits_for_a_node(void **state)
+{
+    (void)state;
+    fixture.patience = 10;
+    CHECK(run("node wait nobody") == 2);
+    answer_times("node.show", ERR_NONE, node_away, 1);
+    answer("node.show", node);
+    CHECK(run("node wait two") == 0);
+    CHECK(fixture.wait_count == 1 && says(fixture.talk, "two is ready."));
+    CHECK(run("node wait two --state away --deadline 2s") == 5);
+    answer("op.show", OP("done", "", "100"));
+    CHECK(run("node wait two --state drained --deadline 1s") == 5);
+    CHECK(run("node wait two --state gone") == 2);
+}
+
+static void waits_while_an_election_is_under_way(void **state)
+{
+    (void)state;
+    static const char why[] =
+        "{\"v\":1,\"why\":\"no leader yet\",\"may_pass\":true}";
+    fixture.is_free = true;
+    fixture.patience = 1000;
+    answer_times("node.ls", ERR_NO_QUORUM, why, 3);
+    answer("node.ls", nodes);
+    CHECK(run("node ls") == 0);
+    CHECK(fake.asked_count == 4 && fixture.wait_count == 3);
+    answer_times("shard.pause", ERR_NO_QUORUM, why, 0);
+    CHECK(run("shard pause --timeout 2s") == 4);
+    CHECK(fixture.wait_count == 10);
+    fixture.is_free = false;
+}
+
+/* ---- shards over time ---- */
+
+static void shows_what_became_of_a_shard(void **state)
+{
+    (void)state;
+    answer("shard.history",
+           "{\"v\":1,\"node\":\"one\",\"lines\":[{\"at_ms\":2000,\"shard\":1,"
+           "\"kind\":\"moved\",\"from\":[\"one\"],\"to\":[\"two\"],"
+           "\"map_version\":9},{\"at_ms\":4000,\"shard\":1,\"kind\":\"led\","
+           "\"leader\":\"two\",\"leader_before\":null,\"term\":3}]}");
+    answer("events",
+           "{\"v\":1,\"lines\":[{\"at_ms\":3000,\"who\":\"operator/ann\","
+           "\"text\":\"shard 1 moves from one to two\"},{\"at_ms\":3000,"
+           "\"who\":\"x\",\"text\":\"shard 17 moves\"}]}");
+    CHECK(run("shard history 1") == 0);
+    const char *moved = strstr(fixture.out, "from one to two, map version 9");
+    const char *line = strstr(fixture.out, "moves from one to two (operator");
+    const char *led = strstr(fixture.out, "led by two after -, term 3");
+    CHECK(moved && line && led && moved < line && line < led);
+    CHECK(!says(fixture.out, "shard 17"));
+    CHECK(run("shard history") == 0 && says(fixture.out, "shard 17"));
+    CHECK(run("shard history x") == 2);
+}
+
+static void shows_the_shards_with_the_most_of_it(void **state)
+{
+    (void)state;
+    answer("shard.map", map);
+    CHECK(run("shard hot --top 1") == 0);
+    CHECK(says(fixture.out, "1.5k") && !says(fixture.out, "\n    1  two"));
+    CHECK(run("shard hot --by size --json") == 0);
+    CHECK(run("shard hot --by weight") == 2);
+    CHECK(run("shard hot --top 0") == 2);
 }
 
 /* ---- judging ---- */
@@ -620,6 +785,11 @@ static void check_has_an_exit_status_of_its_own(void **state)
     fake.open_err = ERR_REVOKED;
     CHECK(run("check shard") == 3);
     CHECK(run_plain("check cluster --context nothing") == 3);
+    CHECK(run_plain("check") == 3);
+    CHECK(run_plain("check node") == 3);
+    CHECK(run_plain("check nodes") == 3);
+    CHECK(run_plain("check cluster --timout 5s") == 3);
+    CHECK(run_plain("check cluster extra") == 3);
 }
 
 /* ---- changing ---- */
@@ -630,23 +800,20 @@ static void drains_when_the_name_is_typed(void **state)
     answer("node.show", node);
     answer("shard.plan", plan);
     answer("node.set", done);
-    answer_times("node.progress", ERR_NONE,
-                 "{\"v\":1,\"state\":\"draining\",\"owners_left\":1,"
-                 "\"replicas_left\":4,\"staying\":0,\"voter\":true}",
+    answer_times("op.show", ERR_NONE, OP("running", "", "0"), 1);
+    answer_times("op.show", ERR_UNREACHABLE, NULL, 1);
+    answer_times("op.show", ERR_NONE, OP("waiting", "4 have no place", "50"),
                  1);
-    answer_times("node.progress", ERR_UNREACHABLE, NULL, 1);
-    answer_times("node.progress", ERR_NONE,
-                 "{\"v\":1,\"state\":\"draining\",\"owners_left\":0,"
-                 "\"replicas_left\":4,\"staying\":4,\"voter\":true}",
-                 1);
-    answer("node.progress", "{\"v\":1,\"state\":\"draining\",\"owners_left\":0,"
-                            "\"replicas_left\":0,\"voter\":false}");
+    answer("op.show", OP("done", "", "100"));
     fixture.patience = 10;
     fixture.typed = "two\n";
     CHECK(run("node drain two") == 0);
     CHECK(says(fixture.talk, "owns 1 shards and holds 2 replicas"));
-    CHECK(says(fixture.talk, "two: 1 shards owned, 4 replicas left\n"));
-    CHECK(says(fixture.talk, "two: 4 shards keep a replica here until"));
+    CHECK(says(fixture.talk, "It is drain-two: `troupe op wait drain-two`"));
+    CHECK(says(fixture.talk, "drain-two: 2 of 4 replicas, 0 %, 2.50 a second, "
+                             "800 ms to go\n"));
+    CHECK(says(fixture.talk, "drain-two: 2 of 4 replicas, 50 %"));
+    CHECK(says(fixture.talk, "drain-two waits: 4 have no place.\n"));
     CHECK(says(fixture.talk, "two is empty"));
     CHECK(fixture.wait_count == 3);
 }
@@ -674,11 +841,10 @@ static void ctrl_c_ends_the_waiting_alone(void **state)
     answer("node.show", node);
     answer("shard.plan", plan);
     answer("node.set", done);
-    answer("node.progress", "{\"v\":1,\"state\":\"draining\",\"owners_left\":1,"
-                            "\"replicas_left\":4,\"voter\":true}");
+    answer("op.show", OP("running", "", "0"));
     CHECK(run("node drain two --yes") == 8);
-    CHECK(says(fixture.talk, "goes on draining") &&
-          says(fixture.talk, "troupe node uncordon two"));
+    CHECK(says(fixture.talk, "drain-two goes on") &&
+          says(fixture.talk, "troupe op cancel drain-two"));
     fixture.patience = 100;
     CHECK(run("node drain two --yes --deadline 5s") == 5);
     CHECK(fixture.wait_count == 5);
@@ -709,7 +875,7 @@ static void moves_and_forgets_after_a_clear_yes(void **state)
     answer("member.forget", done);
     CHECK(run("shard move 1") == 2);
     CHECK(run("shard move x --to one") == 2);
-    CHECK(run("shard move 9 --to one --yes") == 7);
+    CHECK(run("shard move 9 --to one --yes") == 2);
     CHECK(run("shard move 1 --to one") == 7);
     CHECK(run("shard move 1 --to one --dry-run") == 0);
     assert_string_equal(fake.verb, "shard.map");
@@ -760,7 +926,7 @@ static void pauses_and_transfers(void **state)
     CHECK(says(fixture.talk, "has no line of it"));
     CHECK(run("coord ls") == 0);
     CHECK(run("coord show meta") == 0 && says(fixture.out, "meta"));
-    CHECK(run("coord show 5") == 1);
+    CHECK(run("coord show 5") == 2);
     CHECK(run("coord show five") == 2);
 }
 
@@ -818,6 +984,12 @@ static const char *const lines[] = {
     "shard rebalance --yes",
     "shard pause",
     "shard resume",
+    "shard cancel 1 --yes",
+    "shard history 1",
+    "shard hot",
+    "op ls",
+    "op show move-1",
+    "op cancel move-1 --yes",
     "coord ls",
     "coord show meta",
     "coord transfer 1 --to two",
@@ -873,10 +1045,15 @@ static void says_so_when_there_is_no_majority(void **state)
 static void says_so_when_there_is_no_such_thing(void **state)
 {
     (void)state;
-    CHECK(run("node show nobody") == 1);
+    CHECK(run("node show nobody") == 2);
     CHECK(says(fixture.talk, "not found (ERR_NOT_FOUND)"));
-    CHECK(run("node cordon nobody") == 7);
-    CHECK(run("counter get a") == 1);
+    CHECK(run("node cordon nobody") == 2);
+    CHECK(run("node drain nobody") == 2);
+    CHECK(!says(fixture.talk, "Type")); /* nothing is asked before */
+    CHECK(run("op show move-9") == 2);
+    CHECK(run("op cancel move-9") == 2);
+    CHECK(!says(fixture.talk, "Type"));
+    CHECK(run("counter get a") == 2);
 }
 
 static void says_so_when_the_answer_is_no_answer(void **state)
@@ -915,8 +1092,12 @@ static void half_a_command_is_misuse(void **state)
         "coord transfer",
         "counter add a",
         "counter",
-        "check node",
-        "check",
+        "op",
+        "op show",
+        "op wait",
+        "op cancel",
+        "node wait",
+        "shard cancel",
         "events extra",
         "context",
         "context add",
@@ -1123,6 +1304,15 @@ int main(void)
         TEST(draws_the_map),
         TEST(locates_an_actor),
         TEST(follows_the_journal),
+        TEST(lists_operations),
+        TEST(waits_for_an_operation),
+        TEST(says_that_another_move_has_come),
+        TEST(cancels_after_a_clear_yes),
+        TEST(what_begins_can_be_waited_for),
+        TEST(waits_for_a_node),
+        TEST(waits_while_an_election_is_under_way),
+        TEST(shows_what_became_of_a_shard),
+        TEST(shows_the_shards_with_the_most_of_it),
         TEST(verifies_a_cluster),
         TEST(finds_what_is_wrong),
         TEST(check_has_an_exit_status_of_its_own),

@@ -57,6 +57,8 @@ struct host {
     uint32_t leader; /* of all shards */
     struct host_shard_report shards[SHARD_COUNT];
     struct host_node_report nodes[NODE_COUNT];
+    struct history *history;
+    struct host_plan plan;
 
     /* What was asked of it. */
     enum err change_err;
@@ -142,6 +144,16 @@ enum err host_change(struct host *of,
 const struct meta *host_meta(const struct host *of)
 {
     return of->meta;
+}
+
+const struct history *host_history(const struct host *of)
+{
+    return of->history;
+}
+
+struct host_plan host_plan(const struct host *of)
+{
+    return of->plan;
 }
 
 enum err host_wanted_map(const struct view *view, struct shard_map *out)
@@ -377,6 +389,8 @@ static int set_up(void **state)
     host = (struct host){.transferred_to = MEMBER_NONE};
     make_view();
     CHECK_OK(meta_open(&host.meta, &(struct meta_events){0}));
+    CHECK_OK(history_open(&host.history));
+    history_note_view(host.history, NULL, host.view, WALL_MS);
     host.meta_group.raft.is_settled = true;
     host.meta_group.raft.members.count = NODE_COUNT;
     for (uint32_t i = 0; i < NODE_COUNT; i++) {
@@ -422,6 +436,7 @@ static int tear_down(void **state)
     control_close(&control);
     CHECK(handler == NULL);
     meta_close(&host.meta);
+    history_close(&host.history);
     view_close(&host.view);
     return 0;
 }
@@ -522,6 +537,18 @@ static struct reader answer_of(const char *key)
     return find(whole, key);
 }
 
+static bool has_answer(const char *key)
+{
+    struct reader map = reader_of(bytes_of(asked.answer, asked.answer_length));
+    uint32_t count = pack_read_map(&map);
+    bool has = false;
+    for (uint32_t i = 0; i < count; i++) {
+        has = bytes_are_equal(pack_read_str(&map), bytes_of_text(key)) || has;
+        pack_skip(&map);
+    }
+    return has;
+}
+
 static uint64_t number_in(struct reader reader)
 {
     uint64_t number = pack_read_uint(&reader);
@@ -581,6 +608,9 @@ static void every_verb_that_looks_answers(void **state)
          {{.key = "type", .text = "a"}, {.key = "id", .text = "b"}},
          "replicas"},
         {"shard.plan", {{0}}, "balance_after"},
+        {"shard.history", {{0}}, "lines"},
+        {"op.ls", {{0}}, "ops"},
+        {"op.show", {{.key = "id", .text = "move-1"}}, "percent"},
         {"coord.ls", {{0}}, "groups"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -766,9 +796,25 @@ static void names_who_is_missing_for_a_majority(void **state)
     check_refused(ERR_NO_QUORUM,
                   "no leader of the meta group can be reached; alpha hears "
                   "nothing of beta, gamma");
+    CHECK(!has_answer("may_pass"));
     follow(1); /* as it was told before */
     ask("node.ls", NULL);
     CHECK_ERR(asked.err, ERR_NO_QUORUM);
+}
+
+static void says_that_an_election_will_pass(void **state)
+{
+    (void)state;
+    follow(MEMBER_NONE);
+    host.peers[2].is_up = false;
+    ask("node.ls", NULL);
+    CHECK_ERR(asked.err, ERR_NO_QUORUM);
+    CHECK(has_answer("may_pass"));
+    follow(1);
+    ask("shard.pause", NULL);
+    passed_call->done(passed_call, ERR_NOT_LEADER, (struct bytes){0});
+    CHECK_ERR(asked.err, ERR_NO_QUORUM);
+    CHECK(has_answer("may_pass"));
 }
 
 static void says_when_it_may_have_been_done(void **state)
@@ -968,7 +1014,7 @@ static void transfers_where_it_leads_and_notes_it(void **state)
     (void)state;
     ask("coord.transfer",
         ARGS({.key = "shard", .number = 2}, {.key = "to", .text = "gamma"}));
-    check_refused(ERR_NOT_FOUND, "gamma has no voting replica of shard 2");
+    check_refused(ERR_REFUSED, "gamma has no voting replica of shard 2");
     ask("coord.transfer",
         ARGS({.key = "shard", .number = 2}, {.key = "to", .text = "beta"}));
     CHECK(host.transferred_to == 1 && host.change.kind == VIEW_NOTE);
@@ -983,6 +1029,243 @@ static void transfers_where_it_leads_and_notes_it(void **state)
         ARGS({.key = "shard", .number = 2}, {.key = "to", .text = "alpha"}));
     CHECK(!asked.is_answered && passed_call);
     passed_call->done(passed_call, ERR_NONE, bytes_of_text("done"));
+}
+
+/* ---- operations ---- */
+
+/* The only one of op.ls. */
+static struct reader the_op(void)
+{
+    ask("op.ls", NULL);
+    check_answered();
+    struct reader ops = answer_of("ops");
+    CHECK(pack_read_array(&ops) == 1);
+    return ops;
+}
+
+static void check_op(struct reader op,
+                     const char *id,
+                     const char *state,
+                     const char *why)
+{
+    assert_string_equal(text_in(find(op, "id")), id);
+    assert_string_equal(text_in(find(op, "state")), state);
+    assert_string_equal(text_in(find(op, "why")), why);
+}
+
+/* As an answer of op.show. */
+static struct reader shown(const char *id)
+{
+    ask("op.show", ARGS({.key = "id", .text = id}));
+    check_answered();
+    return reader_of(bytes_of(asked.answer, asked.answer_length));
+}
+
+/* The view changes, and the history sees it. */
+static void change_view(struct view_change *change)
+{
+    struct view *before = NULL;
+    CHECK_OK(view_copy(&before, host.view));
+    CHECK_OK(view_check(host.view, change, NULL));
+    CHECK_OK(view_change(host.view, change));
+    history_note_view(host.history, before, host.view, WALL_MS);
+    view_close(&before);
+}
+
+static void drain_gamma(void)
+{
+    struct view_change change = {.kind = VIEW_MEMBER_SET,
+                                 .member =
+                                     *members_find(&host.view->members, 2)};
+    change.member.state = MEMBER_DRAINING;
+    change_view(&change);
+}
+
+/* Shard 1 is beta's (1, 2, 0) and is to be alpha's alone with gamma. */
+static void move_shard(void)
+{
+    struct view_move move = {.shard = 1,
+                             .place = {.replica_count = 2, .replicas = {0, 2}}};
+    change_view(&(struct view_change){.kind = VIEW_PLACE,
+                                      .map_version = host.view->map.version,
+                                      .moves = &move,
+                                      .move_count = 1});
+    host.shards[1].leader = 1;
+}
+
+static void names_what_takes_long(void **state)
+{
+    (void)state;
+    ask("op.ls", NULL);
+    struct reader ops = answer_of("ops");
+    CHECK(pack_read_array(&ops) == 0);
+    drain_gamma();
+    check_op(the_op(), "drain-gamma", "waiting",
+             "4 shards have nowhere to go until there is another node");
+    ask("op.show", ARGS({.key = "id", .text = "fold-3"}));
+    CHECK_ERR(asked.err, ERR_NOT_FOUND);
+    ask("op.show", ARGS({.key = "id", .text = "drain-delta"}));
+    CHECK_ERR(asked.err, ERR_NOT_FOUND);
+    ask("op.show", ARGS({.key = "id", .text = "move-4"}));
+    CHECK_ERR(asked.err, ERR_NOT_FOUND);
+    ask("op.show", ARGS({.key = "id", .text = "move-x"}));
+    CHECK_ERR(asked.err, ERR_NOT_FOUND);
+    ask("op.show", ARGS({.key = "id", .text = "rebalance-9999"}));
+    CHECK_ERR(asked.err, ERR_NOT_FOUND);
+}
+
+static void tells_how_far_a_drain_is(void **state)
+{
+    (void)state;
+    drain_gamma();
+    for (uint32_t i = 0; i < SHARD_COUNT; i++) {
+        struct shard_place *place = &host.view->map.places[i];
+        *place = (struct shard_place){.replica_count = 2, .replicas = {0, 1}};
+        host.shards[i].replica_count = i == 0 ? NODE_COUNT : 2;
+    }
+    fake_clock.wall_ms += 2000;
+    for (uint32_t i = 0; i < NODE_COUNT; i++) {
+        host.nodes[i].at_ms = fake_clock.wall_ms;
+    }
+    for (uint32_t i = 0; i < SHARD_COUNT; i++) {
+        host.shards[i].at_ms = fake_clock.wall_ms;
+    }
+    struct reader op = shown("drain-gamma");
+    check_op(op, "drain-gamma", "running", "");
+    CHECK(number_in(find(op, "done")) == 3 &&
+          number_in(find(op, "total")) == 4);
+    CHECK(number_in(find(op, "percent")) == 75);
+    CHECK(number_in(find(op, "left_ms")) == 666);
+    host.shards[0].replica_count = 2;
+    host.meta_group.raft.members.count = 2;
+    check_op(shown("drain-gamma"), "drain-gamma", "done", "");
+    ask("op.cancel", ARGS({.key = "id", .text = "drain-gamma"}));
+    check_refused(ERR_REFUSED,
+                  "drain-gamma is done: there is nothing to cancel");
+}
+
+static void ends_a_drain(void **state)
+{
+    (void)state;
+    check_op(shown("drain-gamma"), "drain-gamma", "cancelled", "it is active");
+    drain_gamma();
+    ask_for(ROLE_OBSERVER, "op.cancel",
+            ARGS({.key = "id", .text = "drain-gamma"}), "");
+    CHECK_ERR(asked.err, ERR_DENIED);
+    ask("op.cancel", ARGS({.key = "id", .text = "drain-gamma"}));
+    CHECK(host.change.kind == VIEW_MEMBER_SET);
+    CHECK(host.change.member.state == MEMBER_ACTIVE);
+    end_change(ERR_NONE, "");
+    check_answered();
+    assert_string_equal(text_in(answer_of("id")), "drain-gamma");
+}
+
+static void tells_how_far_a_move_is(void **state)
+{
+    (void)state;
+    move_shard();
+    struct reader op = the_op();
+    check_op(op, "move-1", "running", "");
+    CHECK(number_in(find(op, "total")) == 2); /* beta goes, alpha leads */
+    CHECK(number_in(find(op, "done")) == 0);
+    ask("shard.map", NULL);
+    check_answered();
+    CHECK(number_in(answer_of("moving")) == 1);
+    host.shards[1].leader = 0;
+    CHECK(number_in(find(shown("move-1"), "percent")) == 50);
+    host.shards[1].leader = MEMBER_NONE;
+    check_op(shown("move-1"), "move-1", "waiting", "the shard has no leader");
+    host.shards[1] =
+        (struct host_shard_report){.at_ms = WALL_MS,
+                                   .replica_count = 2,
+                                   .replicas = {{.node = 0, .is_voter = true},
+                                                {.node = 2, .is_voter = true}}};
+    check_op(shown("move-1"), "move-1", "done", "");
+    ask("shard.history", ARGS({.key = "shard", .number = 1}));
+    struct reader lines = answer_of("lines");
+    CHECK(pack_read_array(&lines) == 1);
+    assert_string_equal(text_in(find(lines, "kind")), "moved");
+}
+
+static void a_new_replica_counts_by_what_it_has_read(void **state)
+{
+    (void)state;
+    struct view_move move = {.shard = 1,
+                             .place = {.replica_count = 2, .replicas = {1, 2}}};
+    change_view(&(struct view_change){.kind = VIEW_PLACE,
+                                      .map_version = host.view->map.version,
+                                      .moves = &move,
+                                      .move_count = 1});
+    host.shards[1].leader = 1;
+    host.shards[1].replica_count = 2; /* beta and gamma */
+    host.shards[1].replicas[0].node = 1;
+    host.shards[1].replicas[1].node = 2;
+    history_note_settled(host.history, 1);
+    move.place = (struct shard_place){.replica_count = 2, .replicas = {1, 0}};
+    change_view(&(struct view_change){.kind = VIEW_PLACE,
+                                      .map_version = host.view->map.version,
+                                      .moves = &move,
+                                      .move_count = 1});
+    /* Two steps to join, one to go, and beta leads already. */
+    CHECK(number_in(find(shown("move-1"), "percent")) == 25);
+    host.shards[1].replica_count = 3;
+    host.shards[1].applied_index = 1000;
+    host.shards[1].replicas[2] = (struct host_replica){.node = 0, .lag = 500};
+    CHECK(number_in(find(shown("move-1"), "percent")) == 37);
+    host.shards[1].replicas[2].is_voter = true;
+    CHECK(number_in(find(shown("move-1"), "percent")) == 75);
+}
+
+static void a_move_that_is_cancelled_goes_back(void **state)
+{
+    (void)state;
+    move_shard();
+    ask("op.cancel", ARGS({.key = "id", .text = "move-1"}));
+    CHECK(host.change.kind == VIEW_PLACE && host.move.shard == 1);
+    CHECK(host.move.place.replica_count == 3);
+    CHECK(host.move.place.replicas[0] == 1);
+    assert_string_equal(host.change.text,
+                        "shard 1 moves back to beta: cancelled");
+    end_change(ERR_NONE, "");
+    check_answered();
+    members_find(&host.view->members, 1)->state = MEMBER_DOWN;
+    ask("op.cancel", ARGS({.key = "id", .text = "move-1"}));
+    check_refused(ERR_REFUSED,
+                  "beta, where it was, is down: it cannot go back");
+    ask("op.cancel", ARGS({.key = "id", .text = "move-0"}));
+    check_refused(ERR_REFUSED, "move-0 is done: there is nothing to cancel");
+}
+
+static void rebalancing_pauses_when_it_is_cancelled(void **state)
+{
+    (void)state;
+    check_op(shown("rebalance-1"), "rebalance-1", "waiting",
+             "the meta group's leader gathers reports");
+    host.plan = (struct host_plan){.version = host.view->map.version,
+                                   .since_ms = 1,
+                                   .total = 8,
+                                   .left = 2};
+    check_op(the_op(), "rebalance-1", "running", "");
+    CHECK(number_in(find(the_op(), "percent")) == 75);
+    ask("op.cancel", ARGS({.key = "id", .text = "rebalance-1"}));
+    CHECK(host.change.kind == VIEW_PAUSE && host.change.flag);
+    host.view->is_paused = true;
+    end_change(ERR_NONE, "");
+    check_op(the_op(), "rebalance-1", "paused",
+             "shards stay where they are: troupe shard resume");
+    host.plan.left = 0;
+    check_op(shown("rebalance-1"), "rebalance-1", "done", "");
+}
+
+static void a_repair_ends_by_itself_alone(void **state)
+{
+    (void)state;
+    members_find(&host.view->members, 2)->state = MEMBER_DOWN;
+    assert_string_equal(text_in(find(the_op(), "id")), "repair-gamma");
+    ask("op.cancel", ARGS({.key = "id", .text = "repair-gamma"}));
+    check_refused(ERR_REFUSED,
+                  "repair-gamma cannot be cancelled: it ends when gamma is "
+                  "back, or all is made anew");
 }
 
 /* ---- counters ---- */
@@ -1020,6 +1303,23 @@ static void repeats_no_addition_without_a_key(void **state)
     CHECK(!routed_ask.may_repeat);
     routed->done(routed, ERR_UNCERTAIN, (struct bytes){0});
     CHECK_ERR(asked.err, ERR_UNCERTAIN);
+}
+
+static void names_who_is_missing_for_a_counter(void **state)
+{
+    char why[64];
+    (void)state;
+    host.nodes[1].at_ms = WALL_MS - 10000;
+    host.nodes[2].at_ms = WALL_MS - 10000;
+    ask("counter.get", ARGS({.key = "id", .text = "hits"}));
+    host.view->map.places[routed_ask.shard] =
+        (struct shard_place){.replica_count = 3, .replicas = {0, 1, 2}};
+    (void)snprintf(why, sizeof why,
+                   "shard %u has no majority; alpha hears nothing of beta, "
+                   "gamma",
+                   routed_ask.shard);
+    routed->done(routed, ERR_NO_QUORUM, (struct bytes){0});
+    check_refused(ERR_NO_QUORUM, why);
 }
 
 /* ---- the end ---- */
@@ -1063,6 +1363,16 @@ int main(void)
         TEST(transfers_where_it_leads_and_notes_it),
         TEST(counts_through_the_router),
         TEST(repeats_no_addition_without_a_key),
+        TEST(names_who_is_missing_for_a_counter),
+        TEST(says_that_an_election_will_pass),
+        TEST(names_what_takes_long),
+        TEST(tells_how_far_a_drain_is),
+        TEST(ends_a_drain),
+        TEST(tells_how_far_a_move_is),
+        TEST(a_new_replica_counts_by_what_it_has_read),
+        TEST(a_move_that_is_cancelled_goes_back),
+        TEST(rebalancing_pauses_when_it_is_cancelled),
+        TEST(a_repair_ends_by_itself_alone),
         TEST(tells_who_waits_that_it_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
