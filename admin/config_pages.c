@@ -57,6 +57,26 @@ static struct config_print_path path_within(const struct schema_key *key)
 static const char unused_text[] =
     "Not used yet: it is read and checked, and nothing depends on it so far.";
 
+/* What can be done about a value of `cluster` once there is a cluster; "": it
+ * is none. */
+static struct err_detail later_of(const struct schema_key *key)
+{
+    struct err_detail text = {{0}};
+    if (strncmp(key->path, "cluster.", 8) != 0 || strchr(key->path, '[')) {
+        return text;
+    }
+    if (key->fixed) {
+        problem_say(text.text, sizeof text.text, "Fixed at founding: %s.",
+                    key->fixed);
+    } else {
+        problem_say(text.text, sizeof text.text,
+                    "Changed by \"troupe config apply\", %s.",
+                    key->is_live ? "at once on all nodes"
+                                 : "when a node starts next");
+    }
+    return text;
+}
+
 void config_pages_key(FILE *out, const struct schema_key *key)
 {
     char allowed[SCHEMA_ALLOWED_BYTES];
@@ -71,6 +91,11 @@ void config_pages_key(FILE *out, const struct schema_key *key)
         put_wrapped(out, "  ", unused_text);
     }
     if (!schema_is_branch(key)) {
+        struct err_detail later = later_of(key);
+        if (later.text[0]) {
+            fprintf(out, "\n");
+            put_wrapped(out, "  ", later.text);
+        }
         return;
     }
     fprintf(out, "\n  Keys in it:\n");
@@ -197,6 +222,10 @@ static void markdown_key(FILE *out, const struct schema_key *key)
     put_cell(out, allowed);
     fprintf(out, " | %s", key->is_unused_yet ? "*Not used yet.* " : "");
     put_cell(out, key->text);
+    if (key->fixed || key->is_live) {
+        fprintf(out, " ");
+        put_cell(out, later_of(key).text);
+    }
     fprintf(out, " |\n");
 }
 

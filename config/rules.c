@@ -1,5 +1,6 @@
 #include "config/rules.h"
 
+#include "base/scope.h"
 #include "config/address.h"
 #include "config/nearest.h"
 #include "config/schema.h"
@@ -8,6 +9,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -40,11 +42,14 @@ static bool is_sound(const struct rules *rules, const char *key)
     return true;
 }
 
-/* Where the key stands, or would stand. */
+/* Where the key stands, or would stand; nowhere without a file. */
 static struct problem *complain(struct rules *rules, const char *key)
 {
-    const struct document_node *node = document_nearest(rules->root, key);
-    return problems_add(rules->problems, document_place(node), key);
+    struct problem_place place = {0};
+    if (rules->root) {
+        place = document_place(document_nearest(rules->root, key));
+    }
+    return problems_add(rules->problems, place, key);
 }
 
 #define FOUND(problem, ...) \
@@ -123,8 +128,10 @@ static void check_ratio(struct rules *rules,
         return;
     }
     /* Point at the one that stands in the file. */
-    const struct document_node *node = document_nearest(rules->root, path);
-    bool is_written = node->key && strcmp(node->key, ratio->key) == 0;
+    const struct document_node *node =
+        rules->root ? document_nearest(rules->root, path) : NULL;
+    bool is_written =
+        !node || (node->key && strcmp(node->key, ratio->key) == 0);
     char value[SCHEMA_VALUE_BYTES];
     char other_value[SCHEMA_VALUE_BYTES];
     schema_write(value, key, base);
@@ -207,6 +214,29 @@ static void check_shards(struct rules *rules)
             below * 2 > 4096 ? below / 2 : below * 2);
 }
 
+/* The other nodes are learnt from the cluster: not all are in the file. */
+static bool joins_by_seeds(const struct rules *rules)
+{
+    return rules->settings->seed_count > 0;
+}
+
+static void note_open(struct rules *rules)
+{
+    struct settings_cluster *cluster = &rules->settings->cluster;
+    cluster->leaves_shards_open = !document_find(rules->root, "cluster.shards");
+    cluster->leaves_replication_open =
+        !document_find(rules->root, "cluster.replication");
+}
+
+static void complain_even(struct rules *rules)
+{
+    uint32_t replication = rules->settings->cluster.replication;
+    struct problem *problem = complain(rules, "cluster.replication");
+    FOUND(problem, "%u", replication);
+    ALLOWED(problem, "an odd number (%u survives as many losses)",
+            replication - 1);
+}
+
 static void check_replication(struct rules *rules)
 {
     struct settings_cluster *cluster = &rules->settings->cluster;
@@ -220,11 +250,9 @@ static void check_replication(struct rules *rules)
         return;
     }
     if (cluster->replication % 2 == 0) {
-        struct problem *problem = complain(rules, key);
-        FOUND(problem, "%u", cluster->replication);
-        ALLOWED(problem, "an odd number (%u survives as many losses)",
-                cluster->replication - 1);
-    } else if (cluster->replication > holders && holders > 0) {
+        complain_even(rules);
+    } else if (cluster->replication > holders && holders > 0 &&
+               !joins_by_seeds(rules)) {
         struct problem *problem = complain(rules, key);
         FOUND(problem, "%u with %u node%s that hold%s shards",
               cluster->replication, holders, holders == 1 ? "" : "s",
@@ -242,7 +270,8 @@ static void check_roles(struct rules *rules)
         const char *name;
     } needed[] = {{SETTINGS_VOTER, "voter"}, {SETTINGS_SHARD, "shard"}};
     for (size_t i = 0; cluster->member_count && i < 2; i++) {
-        if (count_role(cluster, needed[i].role) == 0) {
+        if (count_role(cluster, needed[i].role) == 0 &&
+            !joins_by_seeds(rules)) {
             struct problem *problem = complain(rules, "cluster.nodes");
             FOUND(problem, "no node with the role %s", needed[i].name);
             ALLOWED(problem, "at least one node with the role %s",
@@ -623,6 +652,7 @@ void rules_apply(struct settings *settings,
                  struct problems *problems)
 {
     struct rules rules = {settings, root, problems};
+    note_open(&rules);
     check_id(&rules);
     check_shards(&rules);
     check_roles(&rules);
@@ -635,4 +665,29 @@ void rules_apply(struct settings *settings,
     }
     check_members(&rules);
     check_seeds(&rules);
+}
+
+enum err rules_check_cluster(const struct settings *settings,
+                             struct err_detail *why)
+{
+    struct settings copy = *settings; /* nothing in it is changed */
+    scoped(problems_close) struct problems *problems =
+        calloc(1, sizeof *problems);
+    if (!problems) {
+        return ERR_MEMORY;
+    }
+    struct rules rules = {&copy, NULL, problems};
+    copy.cluster.pool_count = 0;
+    check_id(&rules);
+    check_shards(&rules);
+    check_ratios(&rules);
+    if (copy.cluster.replication % 2 == 0) {
+        complain_even(&rules);
+    }
+    if (problems->count == 0) {
+        return ERR_NONE;
+    }
+    err_explain(why, "%s: found %s; allowed: %s", problems->items[0].key,
+                problems->items[0].found, problems->items[0].allowed);
+    return ERR_INVALID;
 }

@@ -20,4 +20,14 @@ void rules_apply(struct settings *settings,
                  const struct document_node *root,
                  struct problems *problems);
 
+/*
+ * Whether the values of `cluster` (all but nodes and pools), each of which is
+ * within its bounds, go together.
+ *
+ * ERR_INVALID   `why` says which do not
+ * ERR_MEMORY
+ */
+FALLIBLE rules_check_cluster(const struct settings *settings,
+                             struct err_detail *why);
+
 #endif

@@ -60,6 +60,11 @@ struct schema_key {
     const char *text;           /* what it is for: one paragraph */
     /* It is read and checked, and the layer that will use it is not there. */
     bool is_unused_yet;
+
+    /* Of a value of `cluster`, once the cluster is founded. */
+    const char *fixed; /* why it cannot be changed any more; NULL: it can */
+    bool is_live;      /* a change counts at once on all nodes; else when a
+                          node starts next */
 };
 
 /* The whole table; parents stand before their children. */

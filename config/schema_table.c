@@ -109,19 +109,22 @@ static const struct schema_key keys[] = {
 
 {.path = "cluster", .kind = SCHEMA_PART,
  .text = "What all nodes have in common. It is used at founding; later the "
-         "meta group holds the truth, and a node whose keys differ is refused "
-         "with the keys named."},
+         "meta group holds the truth, which \"troupe config apply\" changes: a "
+         "member runs with what was agreed whatever its file says, and a new "
+         "node whose keys differ is refused with the keys named."},
 {.path = "cluster.name", .kind = SCHEMA_NAME, IN_SETTINGS(cluster.name),
  .min = 1, .max = 63, .standard = "troupe",
  .text = "What people call the cluster: in logs, metrics and the dashboard. "
          "What keeps two clusters apart is the id, not the name."},
 {.path = "cluster.id", .kind = SCHEMA_ID, IN_SETTINGS(cluster.id),
  .also = "not all zeros",
+ .fixed = "certificates name it, and all data is kept under it",
  .text = "Tells this cluster from every other one, for ever. \"troupe cluster "
          "init\" makes it; it also stands in all certificates, and a node of "
          "another cluster is refused at the door."},
 {.path = "cluster.transport", .kind = SCHEMA_CHOICE,
  IN_SETTINGS(cluster.transport), .choices = transports, .standard = "tcp",
+ .fixed = "nodes restarted one by one could not reach the others any more",
  .text = "How nodes are connected. tcp: a port for the door, one for the bus "
          "and one for each link. ws: WebSocket, everything on one port, told "
          "apart by path, for networks that open a single port. ipc: sockets "
@@ -130,19 +133,22 @@ static const struct schema_key keys[] = {
 {.path = "cluster.ipc_dir", .kind = SCHEMA_PATH,
  IN_SETTINGS(cluster.ipc_dir), .min = 1, .max = 90,
  .standard = "/run/troupe", .also = "absolute, if the transport is ipc",
+ .fixed = "nodes restarted one by one could not reach the others any more",
  .text = "The folder of the sockets when the transport is ipc; of no meaning "
          "otherwise. The operating system allows 107 bytes for a socket's "
          "path, the node's name and 12 bytes more among them."},
 {.path = "cluster.shards", .kind = SCHEMA_NUMBER,
  IN_SETTINGS(cluster.shards), .min = 1, .max = 4096, .standard = "128",
  .also = "a power of two",
+ .fixed = "the number of shards decides where every key lives",
  .text = "Into how many shards actors and task queues are divided. Fixed at "
          "founding: choose at least ten times the largest number of nodes "
          "that is planned."},
 {.path = "cluster.replication", .kind = SCHEMA_NUMBER,
- IN_SETTINGS(cluster.replication), .min = 1, .max = 7,
+ IN_SETTINGS(cluster.replication), .min = 1, .max = 5,
  .derived = "3; 1 with fewer than three nodes that have the role shard",
  .also = "odd, and at most the number of nodes that have the role shard",
+ .is_live = true,
  .text = "On how many nodes each shard is kept. 3 survives the loss of one "
          "node, 5 of two. With 1 a lost node takes its data with it."},
 

@@ -342,6 +342,34 @@ void settings_cluster_values(const struct settings *settings,
     }
 }
 
+bool settings_leaves_open(const struct settings *settings, const char *key)
+{
+    const struct settings_cluster *cluster = &settings->cluster;
+    return (cluster->leaves_shards_open &&
+            strcmp(key, "cluster.shards") == 0) ||
+           (cluster->leaves_replication_open &&
+            strcmp(key, "cluster.replication") == 0);
+}
+
+enum err settings_cluster_set(struct settings *settings,
+                              const char *key,
+                              const char *value,
+                              struct err_detail *why)
+{
+    const struct schema_key *known = schema_find(key);
+    char allowed[SCHEMA_ALLOWED_BYTES];
+    if (!known || known->kind == SCHEMA_LIST || !is_cluster_value(known)) {
+        err_explain(why, "%.96s: there is no such key", key);
+        return ERR_NOT_FOUND;
+    }
+    if (schema_read(known, settings, value, NULL)) {
+        schema_allowed(allowed, known);
+        err_explain(why, "%s: found %.120s; allowed: %s", key, value, allowed);
+        return ERR_INVALID;
+    }
+    return ERR_NONE;
+}
+
 /* ---- digest ---- */
 
 static void digest_text(crypto_generichash_state *state, const char *text)

@@ -129,6 +129,10 @@ struct settings_cluster {
     uint32_t member_count;           /* at least 1 */
     struct settings_pool *pools;
     uint32_t pool_count;
+    /* The file does not say them, and so does not claim them either: only the
+     * founding needs them of a file. */
+    bool leaves_shards_open;
+    bool leaves_replication_open;
 };
 
 struct settings_seed {
@@ -217,6 +221,23 @@ typedef void settings_on_value(void *context,
 void settings_cluster_values(const struct settings *settings,
                              settings_on_value *on_value,
                              void *context);
+
+/* Whether the value of that key is only what a founding would take: not to be
+ * compared with what a cluster has. */
+bool settings_leaves_open(const struct settings *settings, const char *key);
+
+/*
+ * Set a key of `cluster` that has a value of its own, such as
+ * settings_cluster_values() calls with. On failure nothing is changed, and
+ * `why` says what is wrong.
+ *
+ * ERR_NOT_FOUND   there is no such key
+ * ERR_INVALID     the value is out of its bounds
+ */
+FALLIBLE settings_cluster_set(struct settings *settings,
+                              const char *key,
+                              const char *value,
+                              struct err_detail *why);
 
 /*
  * BLAKE2b-256 over the canonical text of `cluster`: equal when

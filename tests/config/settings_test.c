@@ -5,6 +5,7 @@
 
 #include "base/scope.h"
 #include "config/config.h"
+#include "config/rules.h"
 
 static struct problems problems;
 
@@ -244,6 +245,65 @@ static void the_order_of_members_counts(void **state)
             "cluster.nodes one order of names another order of names\n");
 }
 
+static void sets_one_value_of_the_cluster(void **state)
+{
+    (void)state;
+    struct err_detail why = {{0}};
+    scoped(settings_close) struct settings *settings =
+        parse(ID "  nodes: [{name: a, host: a}]\n");
+    CHECK_OK(settings_cluster_set(settings, "cluster.timeouts.election",
+                                  "1500ms", &why));
+    CHECK(settings->cluster.timeouts.election_ms == 1500);
+    CHECK_ERR(
+        settings_cluster_set(settings, "cluster.timeouts.election", "1h", &why),
+        ERR_INVALID);
+    CHECK(settings->cluster.timeouts.election_ms == 1500);
+    assert_non_null(
+        strstr(why.text, "found 1h; allowed: a duration from 50ms"));
+    static const char *const others[] = {
+        "cluster.nodes",    "cluster.nodes[].port", "cluster", "node.name",
+        "cluster.timeouts", "cluster.nothing",      "seeds",   ""};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        CHECK_ERR(settings_cluster_set(settings, others[i], "1", &why),
+                  ERR_NOT_FOUND);
+    }
+}
+
+static void values_must_go_together(void **state)
+{
+    (void)state;
+    struct err_detail why = {{0}};
+    scoped(settings_close) struct settings *settings =
+        parse(ID "  nodes: [{name: a, host: a}]\n");
+    CHECK_OK(rules_check_cluster(settings, &why));
+    settings->cluster.timeouts.heartbeat_ms = 400;
+    CHECK_ERR(rules_check_cluster(settings, &why), ERR_INVALID);
+    assert_non_null(strstr(why.text, "election 500ms with heartbeat 400ms"));
+    settings->cluster.timeouts.heartbeat_ms = 100;
+    settings->cluster.shards = 100;
+    CHECK_ERR(rules_check_cluster(settings, &why), ERR_INVALID);
+    assert_non_null(strstr(why.text, "a power of two"));
+    settings->cluster.shards = 128;
+    settings->cluster.replication = 4;
+    CHECK_ERR(rules_check_cluster(settings, &why), ERR_INVALID);
+    assert_non_null(strstr(why.text, "an odd number"));
+}
+
+static void tells_what_a_file_leaves_open(void **state)
+{
+    (void)state;
+    scoped(settings_close) struct settings *open =
+        parse(ID "  nodes: [{name: a, host: a}]\n");
+    CHECK(settings_leaves_open(open, "cluster.shards"));
+    CHECK(settings_leaves_open(open, "cluster.replication"));
+    CHECK(!settings_leaves_open(open, "cluster.timeouts.election"));
+    scoped(settings_close) struct settings *said =
+        parse(ID "  shards: 128\n  replication: 1\n"
+                 "  nodes: [{name: a, host: a}]\n");
+    CHECK(!settings_leaves_open(said, "cluster.shards"));
+    CHECK(!settings_leaves_open(said, "cluster.replication"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +319,9 @@ int main(void)
         cmocka_unit_test(names_every_key_that_differs),
         cmocka_unit_test(names_members_and_pools_that_are_absent),
         cmocka_unit_test(the_order_of_members_counts),
+        cmocka_unit_test(sets_one_value_of_the_cluster),
+        cmocka_unit_test(values_must_go_together),
+        cmocka_unit_test(tells_what_a_file_leaves_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
