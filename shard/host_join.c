@@ -394,6 +394,9 @@ static enum err describe_founding(const struct host *host,
     (void)snprintf(change->text, sizeof change->text,
                    "founds the cluster with %u nodes and %u shards",
                    change->members.count, settings->cluster.shards);
+    if (!err) {
+        err = view_settings_make(&change->settings, settings);
+    }
     return err ? err : first_map(host, change);
 }
 
@@ -451,32 +454,38 @@ static void found_view(struct host *host)
 
 /* ---- joining ---- */
 
-static void count_value(void *context, const char *key, const char *value)
-{
-    uint32_t *count = context;
-    (void)key;
-    (void)value;
-    (*count)++;
-}
+/* Counts without a writer. */
+struct join_values {
+    const struct settings *settings;
+    struct writer *writer;
+    uint32_t count;
+};
 
+/* What only a founding would take is nothing that we claim. */
 static void write_value(void *context, const char *key, const char *value)
 {
-    struct writer *writer = context;
-    pack_text(writer, key);
-    pack_text(writer, value);
+    struct join_values *values = context;
+    if (settings_leaves_open(values->settings, key)) {
+        return;
+    }
+    values->count++;
+    if (values->writer) {
+        pack_text(values->writer, key);
+        pack_text(values->writer, value);
+    }
 }
 
 /* [version, member, {key of `cluster`: value, ...}] */
 static void write_join(const struct host *host, struct writer *writer)
 {
-    const struct settings *settings = host->config.settings;
-    uint32_t count = 0;
-    settings_cluster_values(settings, count_value, &count);
+    struct join_values values = {.settings = host->config.settings};
+    settings_cluster_values(values.settings, write_value, &values);
     pack_record(writer, 3);
     pack_uint(writer, HOST_WIRE_VERSION);
     member_encode(&host->self, writer);
-    pack_map(writer, count);
-    settings_cluster_values(settings, write_value, writer);
+    pack_map(writer, values.count);
+    values.writer = writer;
+    settings_cluster_values(values.settings, write_value, &values);
     pack_record_end(writer);
 }
 
@@ -543,12 +552,20 @@ static void note_difference(struct check *check,
     }
 }
 
-/* The founders' numbers stand in the view; the rest is ours. */
-static void check_value(void *context, const char *key, const char *value)
+static void compare(struct check *check, const char *key, const char *value)
+{
+    struct bytes theirs = their_value(check, key);
+    if (theirs.data && !bytes_are_equal(theirs, bytes_of_text(value))) {
+        note_difference(check, key, theirs, value);
+    }
+}
+
+/* What was agreed is not known: the founders' numbers stand in the view, and
+ * the rest is ours. */
+static void compare_with_ours(void *context, const char *key, const char *value)
 {
     struct check *check = context;
     const struct view *view = check->host->view;
-    struct bytes theirs = their_value(check, key);
     char number[16];
     if (strcmp(key, "cluster.shards") == 0 ||
         strcmp(key, "cluster.replication") == 0) {
@@ -558,9 +575,7 @@ static void check_value(void *context, const char *key, const char *value)
                            : view->replication);
         value = number;
     }
-    if (theirs.data && !bytes_are_equal(theirs, bytes_of_text(value))) {
-        note_difference(check, key, theirs, value);
-    }
+    compare(check, key, value);
 }
 
 /* Whether a node with such settings of `cluster` can belong to it: all keys
@@ -570,7 +585,14 @@ static enum err check_join(const struct host *host,
                            struct err_detail *why)
 {
     struct check check = {.host = host, .theirs = values};
-    settings_cluster_values(host->config.settings, check_value, &check);
+    const struct view_settings *agreed = &host->view->settings;
+    for (uint32_t i = 0; i < agreed->count; i++) {
+        compare(&check, agreed->list[i].key, agreed->list[i].value);
+    }
+    if (agreed->version == 0) {
+        settings_cluster_values(host->config.settings, compare_with_ours,
+                                &check);
+    }
     if (check.count == 0) {
         return ERR_NONE;
     }
@@ -674,6 +696,13 @@ static void on_join(void *context, struct asked *asked, struct bytes question)
         return;
     }
     err = check_join(host, values, &why);
+    if (err && members_find_name(&host->view->members, member.name)) {
+        /* It could not have followed a change while its disk was gone, and
+         * runs with what was agreed when it starts next. */
+        log_warn(host_log(host), "host.outdated", LOG_TEXT("node", member.name),
+                 LOG_TEXT("what", why.text));
+        err = ERR_NONE;
+    }
     if (err) {
         answer_with_why(&asked, err, &why);
         return;

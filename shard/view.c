@@ -24,6 +24,7 @@ void view_close(struct view **view)
     members_clear(&(*view)->members);
     members_clear(&(*view)->founders);
     shard_map_clear(&(*view)->map);
+    view_settings_clear(&(*view)->settings);
     free(*view);
     *view = NULL;
 }
@@ -39,12 +40,16 @@ enum err view_copy(struct view **out, const struct view *from)
     view->members = (struct members){0};
     view->founders = (struct members){0};
     view->map = (struct shard_map){0};
+    view->settings = (struct view_settings){0};
     err = members_copy(&view->members, &from->members);
     if (!err) {
         err = members_copy(&view->founders, &from->founders);
     }
     if (!err) {
         err = shard_map_copy(&view->map, &from->map);
+    }
+    if (!err) {
+        err = view_settings_copy(&view->settings, &from->settings);
     }
     if (err) {
         return err;
@@ -104,6 +109,27 @@ static enum err check_members(const struct members *members,
     return ERR_NONE;
 }
 
+/* What stands in both is the same. */
+static enum err check_settings(const struct view *view, struct err_detail *why)
+{
+    uint32_t replication = 0;
+    if (view->settings.version == 0 && view->settings.count == 0) {
+        return ERR_NONE; /* unknown */
+    }
+    enum err err = view_settings_check(&view->settings, view->map.shard_count,
+                                       &replication, why);
+    if (err) {
+        return err;
+    }
+    if (replication != view->replication ||
+        strcmp(view_settings_find(&view->settings, "cluster.name"),
+               view->cluster_name) != 0) {
+        err_explain(why, "the settings name another replication or cluster");
+        return ERR_INVALID;
+    }
+    return ERR_NONE;
+}
+
 enum err view_validate(const struct view *view, struct err_detail *why)
 {
     if (!certificate_name_is_valid(view->cluster_name)) {
@@ -128,5 +154,5 @@ enum err view_validate(const struct view *view, struct err_detail *why)
     for (uint32_t i = 0; !err && i < view->map.shard_count; i++) {
         err = view_check_place(&view->members, &view->map.places[i], i, why);
     }
-    return err;
+    return err ? err : check_settings(view, why);
 }

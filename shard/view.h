@@ -13,6 +13,7 @@
 #include "cluster/members.h"
 #include "shard/host_fault.h"
 #include "shard/shard_map.h"
+#include "shard/view_settings.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -42,6 +43,7 @@ struct view {
     struct members founders; /* as they were at founding: shards begin with
                                 the disks that they had then */
     struct shard_map map;    /* .places NULL before founding */
+    struct view_settings settings; /* .version 0: unknown */
 #ifdef TROUPE_FAULTS
     enum host_fault fault; /* of the meta group's machine */
 #endif
@@ -54,7 +56,8 @@ void view_close(struct view **view);
 FALLIBLE view_copy(struct view **out, const struct view *from);
 
 enum view_change_kind {
-    VIEW_FOUND = 1,     /* cluster_id, name, replication, members, map */
+    VIEW_FOUND = 1,     /* cluster_id, name, replication, members, map,
+                           settings (or none) */
     VIEW_FOUNDED,       /* all shards have begun */
     VIEW_MEMBER_ADD,    /* member; its number is chosen when it is decided */
     VIEW_MEMBER_SET,    /* member: all of it; its number, its name and when it
@@ -68,6 +71,8 @@ enum view_change_kind {
     VIEW_GENERATION,    /* shard: its group was restored */
     VIEW_NOTE,          /* a line of the journal alone: the view stays */
     VIEW_LEVEL,         /* number: the feature level, which only rises */
+    VIEW_SETTINGS,      /* settings: all of them; .version is that of those
+                           which they replace */
     VIEW_CHANGE_KIND_COUNT,
 };
 
@@ -87,6 +92,7 @@ struct view_change {
     uint32_t replication;
     struct members members;
     struct shard_map map;
+    struct view_settings settings; /* also of SETTINGS */
     /* others */
     struct member member;
     uint32_t number; /* of a member, or a shard; a level */
@@ -112,11 +118,13 @@ __attribute__((format(printf, 2, 3))) void view_change_say(
  * ERR_NOT_FOUND   no such member or shard; or nothing is founded yet
  * ERR_BUSY        MEMBER_SET: it was changed meanwhile. MEMBER_FORGET: the map
  *                 still places shards on it. PLACE: made from another version
- *                 of the map, or shards have not begun yet
+ *                 of the map, or shards have not begun yet. SETTINGS: others
+ *                 were agreed on meanwhile
  * ERR_INVALID     a member, a place or the rest of a founding is not valid; a
  *                 place names nobody, or one node twice; no moves, or two of
  *                 one shard. MEMBER_SET: another name. MEMBER_FORGET: it is
- *                 the last one. NOTE: no text
+ *                 the last one. NOTE: no text. SETTINGS: not those of such a
+ *                 cluster
  * ERR_FULL        MEMBER_ADD: no number is left. GENERATION: none is left
  */
 FALLIBLE view_check(const struct view *view,

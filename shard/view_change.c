@@ -16,6 +16,7 @@ void view_change_clear(struct view_change *change)
 {
     members_clear(&change->members);
     shard_map_clear(&change->map);
+    view_settings_clear(&change->settings);
     free(change->moves);
     *change = (struct view_change){0};
 }
@@ -57,6 +58,7 @@ static enum err check_found(const struct view *view,
         .members = change->members, /* borrowed, as the rest */
         .founders = change->members,
         .map = change->map,
+        .settings = change->settings,
     };
     memcpy(founded.cluster_name, change->cluster_name,
            sizeof founded.cluster_name);
@@ -283,6 +285,19 @@ static enum err check_level(const struct view *view,
     return ERR_NONE;
 }
 
+static enum err check_settings(const struct view *view,
+                               const struct view_change *change,
+                               struct err_detail *why)
+{
+    uint32_t replication = 0;
+    if (change->settings.version != view->settings.version) {
+        err_explain(why, "the settings were changed meanwhile");
+        return ERR_BUSY;
+    }
+    return view_settings_check(&change->settings, view->map.shard_count,
+                               &replication, why);
+}
+
 /* ---- doing it ---- */
 
 /* Its time is that of the founding. */
@@ -299,6 +314,7 @@ static enum err do_found(struct view *view, const struct view_change *change)
     struct members members = {0};
     struct members founders = {0};
     struct shard_map map = {0};
+    struct view_settings settings = {0};
     enum err err = members_copy(&members, &change->members);
     if (!err) {
         err = members_copy(&founders, &change->members);
@@ -306,9 +322,13 @@ static enum err do_found(struct view *view, const struct view_change *change)
     if (!err) {
         err = shard_map_copy(&map, &change->map);
     }
+    if (!err) {
+        err = view_settings_copy(&settings, &change->settings);
+    }
     if (err) {
         members_clear(&members);
         members_clear(&founders);
+        shard_map_clear(&map);
         return err;
     }
     stamp_founders(&members, change->at_ms);
@@ -320,6 +340,8 @@ static enum err do_found(struct view *view, const struct view_change *change)
     view->members = members;
     view->founders = founders;
     view->map = map;
+    view->settings = settings;
+    view->settings.version = settings.count > 0 ? view->version + 1 : 0;
     return ERR_NONE;
 }
 
@@ -394,6 +416,26 @@ static enum err do_level(struct view *view, const struct view_change *change)
     return ERR_NONE;
 }
 
+static enum err do_settings(struct view *view, const struct view_change *change)
+{
+    struct view_settings settings = {0};
+    uint32_t replication = 0;
+    enum err err = view_settings_copy(&settings, &change->settings);
+    if (err) {
+        return err;
+    }
+    err = view_settings_check(&settings, view->map.shard_count, &replication,
+                              NULL);
+    assert(!err);
+    view_settings_clear(&view->settings);
+    view->settings = settings;
+    view->settings.version = view->version + 1;
+    view->replication = replication;
+    (void)snprintf(view->cluster_name, sizeof view->cluster_name, "%s",
+                   view_settings_find(&settings, "cluster.name"));
+    return ERR_NONE;
+}
+
 static const struct {
     enum err (*check)(const struct view *view,
                       const struct view_change *change,
@@ -411,6 +453,7 @@ static const struct {
     [VIEW_GENERATION] = {check_generation, do_generation},
     [VIEW_NOTE] = {check_note, NULL},
     [VIEW_LEVEL] = {check_level, do_level},
+    [VIEW_SETTINGS] = {check_settings, do_settings},
 };
 
 enum err view_check(const struct view *view,

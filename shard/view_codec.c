@@ -3,13 +3,13 @@
  *
  *   view    [format, version, cluster id, cluster name, replication,
  *            feature level, is founded, is paused, members, founders, map,
- *            ...]
+ *            settings?, ...]
  *   change  [format, kind, at, who, text, body, ...]
  *
  * and a change's body, by its kind:
  *
  *   FOUND                   [cluster id, cluster name, replication, members,
- *                            map, ...]
+ *                            map, settings?, ...]
  *   MEMBER_ADD, MEMBER_SET  [member, ...]
  *   MEMBER_FORGET           [number, ...]
  *   PLACE                   [map version, [[shard, [node ...], ...] ...], ...]
@@ -17,6 +17,9 @@
  *   GENERATION              [shard, ...]
  *   LEVEL                   [feature level, ...]
  *   FOUNDED, NOTE           [...]
+ *   SETTINGS                [settings, ...]
+ *
+ * Older releases did not write what has a "?".
  *
  * A release may append fields where it says "...": those that it does not
  * know are skipped. What cannot be skipped has another format number, or
@@ -34,7 +37,8 @@
 #include <string.h>
 
 #define FORMAT 1
-#define VIEW_FIELDS 11
+#define VIEW_FIELDS_MIN 11
+#define VIEW_FIELDS 12
 #define CHANGE_FIELDS 6
 #define MOVE_FIELDS 2
 
@@ -86,7 +90,9 @@ static enum err read_end(struct reader *reader, uint32_t more_count)
 size_t view_bytes_max(const struct view *view)
 {
     return SCALARS_BYTES_MAX + members_bytes_max(&view->members) +
-           members_bytes_max(&view->founders) + shard_map_bytes_max(&view->map);
+           members_bytes_max(&view->founders) +
+           shard_map_bytes_max(&view->map) +
+           view_settings_bytes_max(&view->settings);
 }
 
 static void encode_scalars(const struct view *view, struct writer *writer)
@@ -108,6 +114,7 @@ void view_encode(const struct view *view, struct writer *writer)
     members_encode(&view->members, writer);
     members_encode(&view->founders, writer);
     shard_map_encode(&view->map, writer);
+    view_settings_encode(&view->settings, writer);
     pack_record_end(writer);
 }
 
@@ -138,7 +145,8 @@ static bool holds_together(const struct view *view)
     }
     return view->members.count == 0 && view->founders.count == 0 &&
            view->map.shard_count == 0 && view->map.version == 0 &&
-           view->cluster_name[0] == '\0' && !view->is_founded;
+           view->cluster_name[0] == '\0' && !view->is_founded &&
+           view->settings.version == 0 && view->settings.count == 0;
 }
 
 enum err view_decode(struct view **out, struct bytes bytes)
@@ -146,7 +154,7 @@ enum err view_decode(struct view **out, struct bytes bytes)
     scoped(view_close) struct view *view = NULL;
     struct reader reader = reader_of(bytes);
     uint32_t field_count = 0;
-    enum err err = read_head(&field_count, VIEW_FIELDS, &reader);
+    enum err err = read_head(&field_count, VIEW_FIELDS_MIN, &reader);
     if (!err) {
         err = view_open(&view);
     }
@@ -155,8 +163,12 @@ enum err view_decode(struct view **out, struct bytes bytes)
     }
     decode_scalars(view, &reader);
     err = reader.failed ? ERR_MALFORMED : decode_tables(view, &reader);
+    if (!err && field_count >= VIEW_FIELDS) {
+        err = view_settings_decode(&view->settings, &reader);
+        field_count -= VIEW_FIELDS - VIEW_FIELDS_MIN;
+    }
     if (!err) {
-        err = read_end(&reader, field_count - VIEW_FIELDS);
+        err = read_end(&reader, field_count - VIEW_FIELDS_MIN);
     }
     if (err) {
         return err;
@@ -182,6 +194,17 @@ static uint64_t digest_members(const struct members *members, uint64_t digest)
     return digest;
 }
 
+static uint64_t digest_settings(const struct view_settings *settings,
+                                uint64_t digest)
+{
+    for (uint32_t i = 0; i < settings->count; i++) {
+        const struct view_setting *setting = &settings->list[i];
+        digest = hash_bytes(bytes_of_text(setting->key), digest);
+        digest = hash_bytes(bytes_of_text(setting->value), digest);
+    }
+    return digest;
+}
+
 uint64_t view_digest(const struct view *view)
 {
     uint8_t part[SCALARS_BYTES_MAX];
@@ -189,10 +212,12 @@ uint64_t view_digest(const struct view *view)
     encode_scalars(view, &writer);
     pack_uint(&writer, view->members.count);
     pack_uint(&writer, shard_map_digest(&view->map));
+    pack_uint(&writer, view->settings.version);
     assert(!writer.failed);
     uint64_t digest = hash_bytes(writer_bytes(&writer), 0);
     digest = digest_members(&view->members, digest);
-    return digest_members(&view->founders, digest);
+    digest = digest_members(&view->founders, digest);
+    return digest_settings(&view->settings, digest);
 }
 
 /* ---- bodies of changes ---- */
@@ -302,22 +327,40 @@ static enum err decode_moves(struct view_change *change, struct reader *reader)
     return ERR_NONE;
 }
 
+static void encode_settings(const struct view_change *change,
+                            struct writer *writer)
+{
+    view_settings_encode(&change->settings, writer);
+}
+
+static enum err decode_settings(struct view_change *change,
+                                struct reader *reader)
+{
+    return view_settings_decode(&change->settings, reader);
+}
+
 static const struct {
     uint32_t field_count;
     void (*encode)(const struct view_change *change, struct writer *writer);
     /* What the reader does not remember: of tables, and ERR_MEMORY. */
     enum err (*decode)(struct view_change *change, struct reader *reader);
+    /* One more field, which older releases did not write. NULL: none */
+    void (*encode_more)(const struct view_change *change,
+                        struct writer *writer);
+    enum err (*decode_more)(struct view_change *change, struct reader *reader);
 } bodies[VIEW_CHANGE_KIND_COUNT] = {
-    [VIEW_FOUND] = {5, encode_found, decode_found},
-    [VIEW_FOUNDED] = {0, NULL, NULL},
-    [VIEW_MEMBER_ADD] = {1, encode_member, decode_member},
-    [VIEW_MEMBER_SET] = {1, encode_member, decode_member},
-    [VIEW_MEMBER_FORGET] = {1, encode_number, decode_number},
-    [VIEW_PLACE] = {2, encode_moves, decode_moves},
-    [VIEW_PAUSE] = {1, encode_flag, decode_flag},
-    [VIEW_GENERATION] = {1, encode_number, decode_number},
-    [VIEW_NOTE] = {0, NULL, NULL},
-    [VIEW_LEVEL] = {1, encode_number, decode_number},
+    [VIEW_FOUND] = {5, encode_found, decode_found, encode_settings,
+                    decode_settings},
+    [VIEW_FOUNDED] = {0, NULL, NULL, NULL, NULL},
+    [VIEW_MEMBER_ADD] = {1, encode_member, decode_member, NULL, NULL},
+    [VIEW_MEMBER_SET] = {1, encode_member, decode_member, NULL, NULL},
+    [VIEW_MEMBER_FORGET] = {1, encode_number, decode_number, NULL, NULL},
+    [VIEW_PLACE] = {2, encode_moves, decode_moves, NULL, NULL},
+    [VIEW_PAUSE] = {1, encode_flag, decode_flag, NULL, NULL},
+    [VIEW_GENERATION] = {1, encode_number, decode_number, NULL, NULL},
+    [VIEW_NOTE] = {0, NULL, NULL, NULL, NULL},
+    [VIEW_LEVEL] = {1, encode_number, decode_number, NULL, NULL},
+    [VIEW_SETTINGS] = {1, encode_settings, decode_settings, NULL, NULL},
 };
 
 /* ---- changes ---- */
@@ -327,6 +370,7 @@ size_t view_change_bytes_max(const struct view_change *change)
     return SCALARS_BYTES_MAX + VIEW_WHO_BYTES + VIEW_TEXT_BYTES +
            MEMBER_BYTES_MAX + members_bytes_max(&change->members) +
            shard_map_bytes_max(&change->map) +
+           view_settings_bytes_max(&change->settings) +
            (size_t)change->move_count * MOVE_BYTES_MAX;
 }
 
@@ -339,9 +383,13 @@ void view_change_encode(const struct view_change *change, struct writer *writer)
     pack_int(writer, change->at_ms);
     pack_text(writer, change->who);
     pack_text(writer, change->text);
-    pack_record(writer, bodies[change->kind].field_count);
+    bool has_more = bodies[change->kind].encode_more != NULL;
+    pack_record(writer, bodies[change->kind].field_count + has_more);
     if (bodies[change->kind].encode) {
         bodies[change->kind].encode(change, writer);
+    }
+    if (has_more) {
+        bodies[change->kind].encode_more(change, writer);
     }
     pack_record_end(writer); /* the body */
     pack_record_end(writer);
@@ -354,6 +402,11 @@ static enum err decode_body(struct view_change *change, struct reader *reader)
     enum err err = ERR_NONE;
     if (!reader->failed && bodies[change->kind].decode) {
         err = bodies[change->kind].decode(change, reader);
+    }
+    if (!err && !reader->failed && bodies[change->kind].decode_more &&
+        count > known_count) {
+        err = bodies[change->kind].decode_more(change, reader);
+        known_count++;
     }
     if (err || reader->failed) {
         return err ? err : ERR_MALFORMED;

@@ -63,6 +63,12 @@ static void a_change_happens_wholly_or_not_at_all(void **state)
     /* The copy of the view takes four, the longer table one. */
     assert_int_equal(sweep(meta, &join), 4 + 1 + 1);
     CHECK(meta_view(meta)->members.count == 4);
+    scoped(view_change_clear) struct view_change settings =
+        test_change(VIEW_SETTINGS);
+    settings.settings = test_settings(4, 1);
+    /* Decoding takes one, the copy of the view four, having them one. */
+    assert_int_equal(sweep(meta, &settings), 1 + 4 + 1 + 1 + 1);
+    CHECK(meta_view(meta)->replication == 1);
 }
 
 static void a_machine_opens_or_not(void **state)

@@ -749,6 +749,100 @@ static void a_node_whose_settings_differ_is_told_which(void **state)
     start(fixture, HOST_COUNT);
 }
 
+static void on_settings_changed(struct call *call,
+                                enum err err,
+                                struct bytes answer)
+{
+    (void)call;
+    (void)answer;
+    CHECK_OK(err);
+}
+
+/* As an operator does it. */
+static void agree_on(struct fixture *fixture,
+                     const char *key,
+                     const char *value)
+{
+    static struct call call;
+    struct node *leader = leader_of(fixture);
+    struct view_change change = {.kind = VIEW_SETTINGS, .who = "operator/ann"};
+    call = (struct call){.done = on_settings_changed};
+    CHECK_OK(view_settings_copy(&change.settings,
+                                &host_view(leader->host)->settings));
+    CHECK_OK(view_settings_set(&change.settings, key, value));
+    CHECK_OK(host_change(leader->host, &change, &call));
+    view_change_clear(&change);
+    world_poke(fixture->world, leader->machine);
+    run_ms(fixture, 5000);
+}
+
+static void a_stranger_must_have_what_was_agreed(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, FOUNDER_COUNT);
+    agree_on(fixture, "cluster.timeouts.election", "700ms");
+    struct node *node = &fixture->nodes[3];
+    power_on(fixture, node);
+    run_ms(fixture, 5000);
+    struct err_detail why = {{0}};
+    CHECK(!host_is_ready(node->host, &why));
+    assert_non_null(strstr(why.text, "cluster.timeouts.election: 0 there, "
+                                     "700ms in the cluster"));
+    power_off(fixture, node);
+    node->settings.cluster.timeouts.election_ms = 700;
+    start(fixture, HOST_COUNT);
+}
+
+/* Neither its file nor anything else of it could know of the change. */
+static void a_member_with_an_old_file_and_an_empty_disk_comes_back(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, FOUNDER_COUNT);
+    agree_on(fixture, "cluster.timeouts.election", "700ms");
+    struct node *node = &fixture->nodes[2];
+    power_off(fixture, node);
+    sim_disk_close(&node->disk);
+    node->disk = sim_disk_open(50);
+    sim_kv_close(&node->kv);
+    node->kv = sim_kv_open();
+    node->disk_id = 50;
+    node->is_made = false;
+    start(fixture, FOUNDER_COUNT);
+    assert_non_null(strstr(fixture->log, "host.outdated"));
+    assert_non_null(strstr(fixture->log, "0 there, 700ms in the cluster"));
+}
+
+/* Its replicas are made and dropped as soon as it is agreed. */
+static void replication_changes_at_once(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, FOUNDER_COUNT);
+    agree_on(fixture, "cluster.replication", "1");
+    for (uint32_t i = 0; i < SHARD_COUNT; i++) {
+        const struct view *view = host_view(fixture->nodes[0].host);
+        CHECK(view->map.places[i].replica_count == 1);
+    }
+    agree_on(fixture, "cluster.replication", "3");
+    for (uint32_t i = 0; i < SHARD_COUNT; i++) {
+        const struct view *view = host_view(fixture->nodes[0].host);
+        CHECK(view->map.places[i].replica_count == 3);
+    }
+    start(fixture, FOUNDER_COUNT); /* all serve */
+}
+
+/* What a founding alone would take. */
+static void what_a_file_leaves_open_is_not_compared(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, FOUNDER_COUNT);
+    struct settings_cluster *cluster = &fixture->nodes[3].settings.cluster;
+    cluster->shards = 2 * SHARD_COUNT;
+    cluster->replication = 1;
+    cluster->leaves_shards_open = true;
+    cluster->leaves_replication_open = true;
+    start(fixture, HOST_COUNT);
+}
+
 /* ---- members, replicas and the map ---- */
 
 struct search {
@@ -1079,6 +1173,10 @@ int main(void)
         TEST(a_revoked_operator_is_cut_by_all_within_seconds),
         TEST(a_revocation_spreads_without_a_leader),
         TEST(a_node_whose_settings_differ_is_told_which),
+        TEST(a_stranger_must_have_what_was_agreed),
+        TEST(a_member_with_an_old_file_and_an_empty_disk_comes_back),
+        TEST(replication_changes_at_once),
+        TEST(what_a_file_leaves_open_is_not_compared),
         TEST(a_node_that_joins_late_is_not_taken_for_gone),
         TEST(a_node_that_is_gone_for_long_is_noted_once),
         TEST(a_founder_that_missed_the_founding_gets_its_replicas),

@@ -59,6 +59,20 @@ static inline struct view_change test_founding(uint32_t member_count,
     return change;
 }
 
+/* Those that a view of so many shards can have. */
+static inline struct view_settings test_settings(uint32_t shard_count,
+                                                 uint32_t replication)
+{
+    struct view_settings settings = {0};
+    char number[16];
+    (void)snprintf(number, sizeof number, "%u", shard_count);
+    CHECK_OK(view_settings_set(&settings, "cluster.name", "test"));
+    CHECK_OK(view_settings_set(&settings, "cluster.shards", number));
+    (void)snprintf(number, sizeof number, "%u", replication);
+    CHECK_OK(view_settings_set(&settings, "cluster.replication", number));
+    return settings;
+}
+
 static inline struct view_change test_change(enum view_change_kind kind)
 {
     return (struct view_change){
@@ -133,7 +147,12 @@ static inline struct view_change test_random_change(struct seeded *seeded,
         kind = VIEW_FOUND;
     }
     if (kind == VIEW_FOUND) {
-        return test_founding(1 + (uint32_t)seeded_below(seeded, 6), 16, 1);
+        struct view_change found =
+            test_founding(1 + (uint32_t)seeded_below(seeded, 6), 16, 1);
+        if (seeded_below(seeded, 2)) {
+            found.settings = test_settings(16, 1);
+        }
+        return found;
     }
     struct view_change change = test_change((enum view_change_kind)kind);
     change.at_ms = (int64_t)seeded_u64(seeded);
@@ -149,6 +168,13 @@ static inline struct view_change test_random_change(struct seeded *seeded,
     }
     if (kind == VIEW_PLACE) {
         test_random_moves(seeded, view, &change);
+    }
+    if (kind == VIEW_SETTINGS) {
+        change.settings =
+            test_settings(seeded_below(seeded, 8) ? 16 : 8,
+                          (uint32_t)seeded_below(seeded, SHARD_REPLICAS_MAX));
+        change.settings.version =
+            view->settings.version - (seeded_below(seeded, 8) == 0);
     }
     return change;
 }

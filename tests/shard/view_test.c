@@ -5,6 +5,8 @@
 
 #include "base/pack.h"
 #include "base/scope.h"
+#include "config/schema.h"
+#include "shard/view_core.h"
 
 static struct err_detail why;
 
@@ -341,6 +343,77 @@ static void what_is_said_can_stand_in_the_journal(void **state)
     CHECK(strspn(note.text, "x") == VIEW_TEXT_BYTES - 3);
 }
 
+/* ---- settings ---- */
+
+static void a_file_may_want_as_many_replicas_as_a_place_takes(void **state)
+{
+    (void)state;
+    CHECK(schema_find("cluster.replication")->max == SHARD_REPLICAS_MAX);
+}
+
+static void settings_are_agreed_on_anew(void **state)
+{
+    (void)state;
+    scoped(view_close) struct view *view = test_view(3, 8, 1);
+    scoped(view_change_clear) struct view_change change =
+        test_change(VIEW_SETTINGS);
+    CHECK(view->settings.version == 0);
+    change.settings = test_settings(8, 3);
+    CHECK_OK(view_settings_set(&change.settings, "cluster.name", "other"));
+    carry_out(view, &change);
+    CHECK(view->replication == 3);
+    CHECK(strcmp(view->cluster_name, "other") == 0);
+    CHECK(view->settings.version == view->version);
+    CHECK(strcmp(view_settings_find(&view->settings, "cluster.replication"),
+                 "3") == 0);
+    CHECK(view_settings_find(&view->settings, "cluster.nothing") == NULL);
+    CHECK_OK(view_validate(view, NULL));
+    /* Made from what was there before. */
+    check_says(view, &change, ERR_BUSY, "meanwhile");
+    change.settings.version = view->settings.version;
+    carry_out(view, &change);
+}
+
+static void check_settings_are_refused(const char *key, const char *value)
+{
+    scoped(view_close) struct view *view = test_view(3, 8, 1);
+    scoped(view_change_clear) struct view_change change =
+        test_change(VIEW_SETTINGS);
+    change.settings = test_settings(8, 1);
+    CHECK_OK(view_settings_set(&change.settings, key, value));
+    check_says(view, &change, ERR_INVALID, key);
+}
+
+static void settings_of_another_cluster_are_refused(void **state)
+{
+    (void)state;
+    check_settings_are_refused("cluster.shards", "16");
+    check_settings_are_refused("cluster.shards", "many");
+    check_settings_are_refused("cluster.replication", "0");
+    check_settings_are_refused("cluster.replication", "6");
+    check_settings_are_refused("cluster.name", "a b");
+    scoped(view_close) struct view *view = test_view(3, 8, 1);
+    struct view_change none = test_change(VIEW_SETTINGS);
+    check_says(view, &none, ERR_INVALID, "cluster.shards");
+}
+
+static void there_are_so_many_settings(void **state)
+{
+    (void)state;
+    char key[VIEW_SETTING_KEY_BYTES + 1];
+    scoped(view_settings_clear) struct view_settings settings = {0};
+    for (uint32_t i = 0; i < VIEW_SETTINGS_MAX; i++) {
+        (void)snprintf(key, sizeof key, "key-%u", i);
+        CHECK_OK(view_settings_set(&settings, key, "value"));
+    }
+    CHECK_ERR(view_settings_set(&settings, "one-more", ""), ERR_FULL);
+    CHECK_OK(view_settings_set(&settings, "key-3", "again"));
+    CHECK(strcmp(view_settings_find(&settings, "key-3"), "again") == 0);
+    memset(key, 'k', sizeof key);
+    key[sizeof key - 1] = '\0';
+    CHECK_ERR(view_settings_set(&settings, key, ""), ERR_TOO_LARGE);
+}
+
 /* ---- bytes ---- */
 
 struct encoded {
@@ -459,6 +532,67 @@ static void digests_tell_views_apart(void **state)
     CHECK(view_digest(view) != digest);
     view->is_paused = false;
     CHECK(view_digest(view) == digest);
+    view->settings = test_settings(8, 2);
+    CHECK(view_digest(view) != digest);
+}
+
+/* Its last field, in a view that has none, is two fields long: [0, {}]. */
+#define NO_SETTINGS_BYTES 3
+
+static void views_without_settings_are_read(void **state)
+{
+    (void)state;
+    scoped(view_close) struct view *view = test_view(3, 8, 2);
+    scoped(encoded_clear) struct encoded encoded = encode(view);
+    encoded.buffer[0]--;
+    scoped(view_close) struct view *again = NULL;
+    CHECK_OK(view_decode(
+        &again,
+        bytes_of(encoded.buffer, encoded.bytes.length - NO_SETTINGS_BYTES)));
+    CHECK(view_digest(again) == view_digest(view));
+    CHECK(again->settings.version == 0 && again->settings.count == 0);
+}
+
+static void foundings_without_settings_are_read(void **state)
+{
+    (void)state;
+    scoped(view_change_clear) struct view_change found = test_founding(3, 8, 2);
+    scoped(view_change_clear) struct view_change again = {0};
+    scoped(view_close) struct view *view = NULL;
+    scoped(encoded_clear) struct encoded encoded = encode_change(&found);
+    struct reader reader = reader_of(encoded.bytes);
+    (void)pack_read_array(&reader);
+    pack_skip_count(&reader, 5);
+    encoded.buffer[encoded.bytes.length - reader_left(&reader)]--;
+    CHECK_OK(view_change_decode(
+        &again,
+        bytes_of(encoded.buffer, encoded.bytes.length - NO_SETTINGS_BYTES)));
+    CHECK_OK(view_open(&view));
+    carry_out(view, &again);
+    CHECK(view->settings.version == 0);
+}
+
+static void settings_are_read_once_each(void **state)
+{
+    (void)state;
+    uint8_t buffer[256];
+    static const char *const keys[][2] = {
+        {"a", "b"}, {"a", "a"}, {"", "b"}, {"a", "\n"}};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        scoped(view_settings_clear) struct view_settings settings = {0};
+        struct writer writer = writer_of(buffer, sizeof buffer);
+        pack_array(&writer, 2);
+        pack_uint(&writer, 7);
+        pack_map(&writer, 2);
+        for (size_t j = 0; j < 2; j++) {
+            pack_text(&writer, keys[i][j]);
+            pack_text(&writer, "value");
+        }
+        struct reader reader = reader_of(writer_bytes(&writer));
+        enum err err = view_settings_decode(&settings, &reader);
+        CHECK_ERR(err, i == 0 ? ERR_NONE : ERR_MALFORMED);
+        CHECK(settings.count == (i == 0 ? 2 : 0));
+    }
 }
 
 static void the_largest_view_fits(void **state)
@@ -547,6 +681,12 @@ static void views_that_hold_not_together_are_malformed(void **state)
     view->replication = SHARD_REPLICAS_MAX + 1;
     CHECK_ERR(decode_changed(view), ERR_MALFORMED);
     view->replication = 1;
+    view->settings = test_settings(4, 1);
+    CHECK_OK(decode_changed(view));
+    view->replication = 2;
+    CHECK_ERR(decode_changed(view), ERR_MALFORMED);
+    view->replication = 1;
+    view_settings_clear(&view->settings);
     view->cluster_name[0] = '/';
     CHECK_ERR(decode_changed(view), ERR_MALFORMED);
 }
@@ -632,6 +772,13 @@ int main(void)
         cmocka_unit_test(moving_is_paused_and_goes_on),
         cmocka_unit_test(a_note_leaves_the_view),
         cmocka_unit_test(what_is_said_can_stand_in_the_journal),
+        cmocka_unit_test(a_file_may_want_as_many_replicas_as_a_place_takes),
+        cmocka_unit_test(settings_are_agreed_on_anew),
+        cmocka_unit_test(settings_of_another_cluster_are_refused),
+        cmocka_unit_test(there_are_so_many_settings),
+        cmocka_unit_test(views_without_settings_are_read),
+        cmocka_unit_test(foundings_without_settings_are_read),
+        cmocka_unit_test(settings_are_read_once_each),
         cmocka_unit_test(random_views_are_the_same_again),
         cmocka_unit_test(digests_tell_views_apart),
         cmocka_unit_test(the_largest_view_fits),
