@@ -71,6 +71,32 @@ static void read_names(struct reader *reader, void *to)
     }
 }
 
+static void read_setting(struct reader *reader, void *to)
+{
+    struct view_setting *setting = to;
+    pack_read_text(reader, setting->key, sizeof setting->key);
+    pack_read_text(reader, setting->value, sizeof setting->value);
+    if (setting->key[0] == '\0' || !utf8_is_printable(setting->key) ||
+        !utf8_is_printable(setting->value)) {
+        reader->failed = true;
+    }
+}
+
+static void read_settings(struct reader *reader, void *to)
+{
+    struct view_setting setting;
+    struct bytes *map = to;
+    const uint8_t *start = reader->next;
+    uint32_t count = pack_read_map(reader);
+    reader->failed = reader->failed || count > VIEW_SETTINGS_MAX;
+    for (uint32_t i = 0; i < count && !reader->failed; i++) {
+        read_setting(reader, &setting);
+    }
+    if (!reader->failed) {
+        *map = bytes_of(start, (size_t)(reader->next - start));
+    }
+}
+
 static void read_value(struct reader *reader, void *to)
 {
     int64_t *value = to;
@@ -133,6 +159,10 @@ static const struct {
      "a number from 1 on, or " A_TEXT},
     {"stale", ARG_STALE, AT(is_stale), read_flag, A_FLAG},
     {"force", ARG_FORCE, AT(is_forced), read_flag, A_FLAG},
+    {"settings", ARG_SETTINGS, AT(settings), read_settings,
+     "a map of at most 64 keys of `cluster` and their values, all texts"},
+    {"settings_version", ARG_VERSION, AT(version), read_number,
+     "the version of the settings that the plan was made from"},
     {"dry_run", ARG_DRY_RUN, AT(is_dry_run), read_flag, A_FLAG},
     /* clang-format on */
 };
@@ -224,4 +254,16 @@ void control_args_next_name(struct reader *reader,
                             char to[static CERTIFICATE_NAME_BYTES])
 {
     read_name(reader, to);
+}
+
+struct reader control_args_settings(struct bytes map, uint32_t *count)
+{
+    struct reader reader = reader_of(map);
+    *count = map.length > 0 ? pack_read_map(&reader) : 0;
+    return reader;
+}
+
+void control_args_next_setting(struct reader *reader, struct view_setting *to)
+{
+    read_setting(reader, to);
 }

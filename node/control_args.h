@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "cluster/members.h"
+#include "shard/view_settings.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,6 +35,8 @@ enum control_arg {
     ARG_STALE = 1 << 12,
     ARG_FORCE = 1 << 13,
     ARG_DRY_RUN = 1 << 14,
+    ARG_SETTINGS = 1 << 15,
+    ARG_VERSION = 1 << 16,
 };
 
 struct control_args {
@@ -49,7 +52,10 @@ struct control_args {
     uint64_t since;
     uint64_t limit;
     int64_t value;
-    uint64_t key; /* not 0 */
+    uint64_t key;          /* not 0 */
+    struct bytes settings; /* a map as it was read: borrowed; see
+                              control_args_settings() */
+    uint64_t version;
     bool is_stale;
     bool is_forced;
     bool is_dry_run;
@@ -74,5 +80,9 @@ struct reader control_args_names(struct bytes list, uint32_t *count);
 /* The next one, valid as certificate_name_is_valid() says. */
 void control_args_next_name(struct reader *reader,
                             char to[static CERTIFICATE_NAME_BYTES]);
+
+/* To read a map of settings: `*count` times control_args_next_setting(). */
+struct reader control_args_settings(struct bytes map, uint32_t *count);
+void control_args_next_setting(struct reader *reader, struct view_setting *to);
 
 #endif

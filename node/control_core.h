@@ -9,6 +9,7 @@
  *   control_member.c     node.*, member.*
  *   control_shard.c      shard.map, shard.locate, coord.ls
  *   control_move.c       what moves shards: shard.*, coord.transfer
+ *   control_config.c     config.*
  *   control_op.c         op.*
  *   control_progress.c   how far what takes long has come
  *   control_counter.c    counter.*
@@ -315,6 +316,14 @@ void control_write_balance(struct fields *fields,
                            const struct members *members,
                            const struct shard_map *map);
 
+/* ---- control_move.c ---- */
+
+/* What moves from the map of `now` to the one that `then` calls for, a view
+ * with the present map: `moves` and the balance before and after. ERR_MEMORY */
+FALLIBLE control_write_plan(const struct view *now,
+                            const struct view *then,
+                            struct fields *fields);
+
 /* ---- the verbs ---- */
 
 control_answer control_cluster_status;
@@ -349,6 +358,11 @@ control_answer control_op_list;
 control_answer control_op_show;
 control_begin control_op_cancel;
 control_answer control_op_cancelled;
+
+control_answer control_config_show;
+control_answer control_config_plan;
+control_begin control_config_apply;
+control_answer control_config_applied;
 
 control_begin control_counter_add;
 control_begin control_counter_get;

@@ -98,10 +98,9 @@ static void write_moves(const struct members *members,
     fields_end(&list);
 }
 
-/* `then`: a view with the members that there would be, and the present map. */
-static enum err write_plan(const struct view *now,
-                           const struct view *then,
-                           struct fields *fields)
+enum err control_write_plan(const struct view *now,
+                            const struct view *then,
+                            struct fields *fields)
 {
     struct shard_map wanted = {0};
     uint32_t count = now->map.shard_count;
@@ -133,7 +132,7 @@ enum err control_move_plan(const struct control_request *request,
     if (!err) {
         err = plan_each(&then->members, args->remove, plan_remove, why);
     }
-    return err ? err : write_plan(view, then, fields);
+    return err ? err : control_write_plan(view, then, fields);
 }
 
 /* ---- shard.move ---- */

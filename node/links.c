@@ -9,6 +9,7 @@
 #include "base/scope.h"
 #include "base/time_units.h"
 #include "config/config.h"
+#include "node/agreed.h"
 #include "transport/nng_network.h"
 
 #include <stdio.h>
@@ -260,6 +261,9 @@ static enum err read_files(struct links *links,
     enum err err = open_settings(links, options, problems, why);
     if (!err) {
         err = open_log(links, options);
+    }
+    if (!err) {
+        agreed_use(links->settings, posix_files(), links->log);
     }
     if (!err) {
         err = check_limits(links, why);

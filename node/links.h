@@ -25,9 +25,10 @@ struct links_options {
 };
 
 /*
- * Read the configuration and the keys, check the limits of the operating
- * system, open the door, the bus and a link to every other node of the file.
- * Nothing runs before links_start().
+ * Read the configuration (what the cluster has agreed on instead, once this
+ * node is a member: node/agreed.h) and the keys, check the limits of the
+ * operating system, open the door, the bus and a link to every other node of
+ * the file. Nothing runs before links_start().
  *
  * On failure `why` says what and where; when it is the configuration,
  * `problems` has all of it (and `why` only the first).

@@ -9,6 +9,7 @@
 #include "base/scope.h"
 #include "base/time_units.h"
 #include "gateway/gateway.h"
+#include "node/agreed.h"
 #include "node/control.h"
 #include "node/counts.h"
 #include "node/farewell.h"
@@ -62,6 +63,7 @@ struct node {
     uint32_t leave_within_ms;
     uint64_t leave_until_ns; /* 0: it stays */
     uint64_t tell_ns;        /* when to say again what it waits for */
+    uint64_t settings_told;  /* the version that the log has told of */
     bool has_started;
     bool is_ending; /* nothing new is begun; what is under way ends */
     enum err failure;
@@ -101,7 +103,8 @@ static void on_digest(void *context, const char *from, struct bytes digest)
 static void on_view(void *context, const struct view *view)
 {
     struct node *node = context;
-    (void)view;
+    agreed_tell(links_settings(node->links), &view->settings,
+                &node->settings_told, links_log(node->links));
     if (node->router) {
         router_on_view(node->router);
     }
@@ -300,8 +303,8 @@ static enum err open_links(struct node *node,
 static enum err open_files(struct node *node)
 {
     const struct settings_node *own = &links_settings(node->links)->node;
-    char path[SETTINGS_PATH_BYTES + SETTINGS_NAME_BYTES + 16];
-    (void)snprintf(path, sizeof path, "%s/%s/view", own->data_dir, own->name);
+    char path[AGREED_PATH_BYTES];
+    agreed_view_path(path, links_settings(node->links));
     enum err err = kept_file_open(&node->view_file, posix_files(), path,
                                   links_log(node->links), reactor_of(node));
     if (!err) {

@@ -65,6 +65,44 @@ static void reads_what_a_verb_has(void **state)
     CHECK(args.given == (ARG_NAME | ARG_STATE | ARG_FORCE));
 }
 
+static void settings(const char *key, const char *value, uint32_t count)
+{
+    writer = writer_of(buffer, sizeof buffer);
+    pack_map(&writer, 1);
+    pack_text(&writer, "settings");
+    pack_map(&writer, count);
+    for (uint32_t i = 0; i < count; i++) {
+        pack_text(&writer, key);
+        pack_text(&writer, value);
+    }
+}
+
+static void reads_settings(void **state)
+{
+    (void)state;
+    struct control_args args;
+    struct view_setting setting;
+    uint32_t count = 0;
+    settings("cluster.name", "lab", 2);
+    CHECK_OK(decode(&args, ARG_SETTINGS, 0));
+    struct reader reader = control_args_settings(args.settings, &count);
+    CHECK(count == 2);
+    control_args_next_setting(&reader, &setting);
+    assert_string_equal(setting.key, "cluster.name");
+    assert_string_equal(setting.value, "lab");
+    settings("", "lab", 1);
+    CHECK_ERR(decode(&args, ARG_SETTINGS, 0), ERR_INVALID);
+    settings("cluster.name", "\x1b[2J", 1);
+    CHECK_ERR(decode(&args, ARG_SETTINGS, 0), ERR_INVALID);
+    settings("cluster.name", "lab", VIEW_SETTINGS_MAX + 1);
+    CHECK_ERR(decode(&args, ARG_SETTINGS, 0), ERR_INVALID);
+    assert_string_equal(why.text,
+                        "settings: must be a map of at most 64 keys of "
+                        "`cluster` and their values, all texts");
+    one_text("settings", "all");
+    CHECK_ERR(decode(&args, ARG_SETTINGS, 0), ERR_INVALID);
+}
+
 static void takes_no_bytes_for_no_arguments(void **state)
 {
     (void)state;
@@ -197,6 +235,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(reads_what_a_verb_has),
+        TEST(reads_settings),
         TEST(takes_no_bytes_for_no_arguments),
         TEST(names_an_argument_that_the_verb_has_not),
         TEST(refuses_an_argument_that_is_there_twice),

@@ -10,6 +10,7 @@
 
 #include "base/pack.h"
 #include "base/time_units.h"
+#include "config/schema.h"
 #include "node/control_question.h"
 #include "shard/counter_map.h"
 #include "tests/support/fake_clock.h"
@@ -64,6 +65,7 @@ struct host {
     enum err change_err;
     struct view_change change; /* the last; without what it points to */
     struct view_move move;
+    struct view_settings settings;
     struct call *change_call;
     uint32_t change_count;
     uint32_t transferred_to;
@@ -136,6 +138,8 @@ enum err host_change(struct host *of,
     if (change->move_count == 1) {
         of->move = change->moves[0];
     }
+    view_settings_clear(&of->settings);
+    CHECK_OK(view_settings_copy(&of->settings, &change->settings));
     of->change_count++;
     of->change_call = of->change_err ? NULL : call;
     return of->change_err;
@@ -418,9 +422,11 @@ static int set_up(void **state)
     self = (struct settings_member){.name = "alpha"};
     settings =
         (struct settings){.node = {.name = "alpha"},
-                          .cluster = {.members = &self,
-                                      .member_count = 1,
-                                      .timeouts.link_heartbeat_ms = 1000}};
+                          .cluster = {.members = &self, .member_count = 1}};
+    schema_set_defaults(&settings, "cluster");
+    settings.cluster.id[0] = 1;
+    settings.cluster.replication = 1; /* as one that has just joined has it */
+    settings.cluster.timeouts.link_heartbeat_ms = 1000;
     CHECK_OK(control_open(&control,
                           &(struct control_config){.host = &host,
                                                    .settings = &settings,
@@ -437,6 +443,7 @@ static int tear_down(void **state)
     CHECK(handler == NULL);
     meta_close(&host.meta);
     history_close(&host.history);
+    view_settings_clear(&host.settings);
     view_close(&host.view);
     return 0;
 }
@@ -450,12 +457,13 @@ static void follow(uint32_t leader)
 
 /* ---- asking ---- */
 
-/* An argument: a text, or else a number, or a flag. */
+/* An argument: a text, or else settings, a number, or a flag. */
 struct arg {
     const char *key;
     const char *text;
     int64_t number;
     bool is_flag;
+    const char *settings[4]; /* keys and values */
 };
 
 #define ARGS(...)        \
@@ -478,7 +486,13 @@ static struct bytes encode_args(const struct arg *args)
     pack_map(&writer, count);
     for (uint32_t i = 0; i < count; i++) {
         pack_text(&writer, args[i].key);
-        if (args[i].is_flag) {
+        if (args[i].settings[0]) {
+            uint32_t texts = args[i].settings[2] ? 4 : 2;
+            pack_map(&writer, texts / 2);
+            for (uint32_t j = 0; j < texts; j++) {
+                pack_text(&writer, args[i].settings[j]);
+            }
+        } else if (args[i].is_flag) {
             pack_bool(&writer, true);
         } else if (args[i].text) {
             pack_text(&writer, args[i].text);
@@ -612,6 +626,10 @@ static void every_verb_that_looks_answers(void **state)
         {"op.ls", {{0}}, "ops"},
         {"op.show", {{.key = "id", .text = "move-1"}}, "percent"},
         {"coord.ls", {{0}}, "groups"},
+        {"config.show", {{0}}, "settings"},
+        {"config.plan",
+         {{.key = "settings", .settings = {"cluster.replication", "1"}}},
+         "changes"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         ask_for(ROLE_OBSERVER, cases[i].verb, cases[i].args, "");
@@ -1322,6 +1340,136 @@ static void names_who_is_missing_for_a_counter(void **state)
     check_refused(ERR_NO_QUORUM, why);
 }
 
+/* ---- settings ---- */
+
+/* The last ones that were asked to be agreed on. */
+static const char *changed_to(const char *key)
+{
+    return view_settings_find(&host.settings, key);
+}
+
+static void shows_what_was_agreed_or_what_it_has(void **state)
+{
+    (void)state;
+    ask("config.show", NULL);
+    check_answered();
+    CHECK(number_in(answer_of("settings_version")) == 0);
+    struct reader map = answer_of("settings");
+    assert_string_equal(text_in(find(map, "cluster.replication")), "3");
+    assert_string_equal(text_in(find(map, "cluster.shards")), "4");
+    assert_string_equal(text_in(find(map, "cluster.timeouts.ask")), "5s");
+    host.view->settings = test_settings(SHARD_COUNT, NODE_COUNT);
+    host.view->settings.version = 7;
+    CHECK_OK(
+        view_settings_set(&host.view->settings, "cluster.timeouts.ask", "9s"));
+    ask("config.show", NULL);
+    CHECK(number_in(answer_of("settings_version")) == 7);
+    map = answer_of("settings");
+    assert_string_equal(text_in(find(map, "cluster.timeouts.ask")), "9s");
+}
+
+static void plans_what_would_change_and_when(void **state)
+{
+    (void)state;
+    ask("config.plan", ARGS({.key = "settings",
+                             .settings = {"cluster.replication", "1",
+                                          "cluster.timeouts.ask", "9s"}}));
+    check_answered();
+    CHECK(number_in(answer_of("settings_version")) == 0);
+    struct reader list = answer_of("changes");
+    CHECK(pack_read_array(&list) == 2);
+    assert_string_equal(text_in(find(list, "key")), "cluster.replication");
+    assert_string_equal(text_in(find(list, "from")), "3");
+    assert_string_equal(text_in(find(list, "to")), "1");
+    assert_string_equal(text_in(find(list, "effect")), "now");
+    pack_skip(&list);
+    assert_string_equal(text_in(find(list, "key")), "cluster.timeouts.ask");
+    assert_string_equal(text_in(find(list, "effect")), "restart");
+    (void)answer_of("moves");
+    CHECK(host.change_count == 0);
+}
+
+static void check_plan_refuses(const char *key,
+                               const char *value,
+                               const char *why)
+{
+    const struct arg args[] = {{.key = "settings", .settings = {key, value}},
+                               {.key = NULL}};
+    ask("config.plan", args);
+    check_answered();
+    assert_string_equal(text_in(answer_of("refused")), why);
+    const struct arg all[] = {{.key = "settings", .settings = {key, value}},
+                              {.key = "settings_version", .number = 0},
+                              {.key = NULL}};
+    ask("config.apply", all);
+    check_refused(ERR_REFUSED, why);
+    CHECK(host.change_count == 0);
+}
+
+static void refuses_settings_that_would_do_harm(void **state)
+{
+    (void)state;
+    check_plan_refuses("cluster.shards", "8",
+                       "cluster.shards is fixed at founding: the number of "
+                       "shards decides where every key lives");
+    check_plan_refuses("cluster.replication", "5",
+                       "cluster.replication: found 5; allowed: at most 3, the "
+                       "nodes that hold shards");
+    check_plan_refuses("cluster.replication", "2",
+                       "cluster.replication: found 2; allowed: an odd number "
+                       "(1 survives as many losses)");
+    check_plan_refuses("cluster.limits.peers_max", "1",
+                       "cluster.limits.peers_max: found 1; allowed: at least "
+                       "2, the other nodes");
+    check_plan_refuses("cluster.timeouts.election", "150ms",
+                       "cluster.timeouts.election: found election 150ms with "
+                       "heartbeat 100ms; allowed: election at least three "
+                       "times heartbeat");
+    check_plan_refuses("cluster.timeouts.election", "soon",
+                       "cluster.timeouts.election: found soon; allowed: a "
+                       "duration from 50ms to 1m, such as 500ms; at least "
+                       "three times heartbeat");
+    check_plan_refuses("cluster.nodes", "none",
+                       "cluster.nodes: release " TROUPE_VERSION
+                       ", which leads, knows no such key");
+}
+
+static void applies_settings_in_the_operators_name(void **state)
+{
+    (void)state;
+    ask("config.apply", ARGS({.key = "settings",
+                              .settings = {"cluster.replication", "1",
+                                           "cluster.timeouts.ask", "9s"}},
+                             {.key = "settings_version", .number = 0}));
+    CHECK(host.change.kind == VIEW_SETTINGS);
+    assert_string_equal(host.change.who, "operator/ann");
+    assert_string_equal(host.change.text,
+                        "settings: cluster.replication 3 to 1, "
+                        "cluster.timeouts.ask 5s to 9s");
+    assert_string_equal(changed_to("cluster.replication"), "1");
+    assert_string_equal(changed_to("cluster.timeouts.ask"), "9s");
+    assert_string_equal(changed_to("cluster.timeouts.election"), "500ms");
+    end_change(ERR_NONE, "");
+    check_answered();
+    CHECK(number_in(answer_of("changed")) == 2);
+}
+
+static void applies_nothing_that_was_planned_from_others(void **state)
+{
+    (void)state;
+    ask("config.apply",
+        ARGS({.key = "settings", .settings = {"cluster.replication", "1"}},
+             {.key = "settings_version", .number = 3}));
+    check_refused(ERR_BUSY, "the settings have changed since the plan was "
+                            "made: nothing was done, look at a new plan");
+    ask("config.apply",
+        ARGS({.key = "settings", .settings = {"cluster.replication", "3"}},
+             {.key = "settings_version", .number = 0}));
+    check_answered();
+    CHECK(number_in(answer_of("changed")) == 0);
+    CHECK(host.change_count == 0);
+}
+
 /* ---- the end ---- */
 
 static void tells_who_waits_that_it_ends(void **state)
@@ -1373,6 +1521,11 @@ int main(void)
         TEST(a_move_that_is_cancelled_goes_back),
         TEST(rebalancing_pauses_when_it_is_cancelled),
         TEST(a_repair_ends_by_itself_alone),
+        TEST(shows_what_was_agreed_or_what_it_has),
+        TEST(plans_what_would_change_and_when),
+        TEST(refuses_settings_that_would_do_harm),
+        TEST(applies_settings_in_the_operators_name),
+        TEST(applies_nothing_that_was_planned_from_others),
         TEST(tells_who_waits_that_it_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
