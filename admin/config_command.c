@@ -1,7 +1,9 @@
 #include "admin/config_command.h"
 
+#include "admin/config_cluster.h"
 #include "admin/config_pages.h"
 #include "admin/config_text.h"
+#include "admin/reading.h"
 #include "base/scope.h"
 #include "config/config.h"
 #include "config/schema.h"
@@ -143,7 +145,20 @@ static enum err read_again(const struct command *command,
                : document_open(out, bytes_of(text, length), &loaded->problems);
 }
 
-static enum exit_code show_run(const struct command *command)
+/* Flags of a verb that sometimes talks to a cluster, when it does not. */
+static enum exit_code check_flags(const struct command *command)
+{
+    static const char *const own[] = {"effective", "json"};
+    for (uint32_t i = 0; i < command->flag_use_count; i++) {
+        const char *name = command->flag_uses[i].flag->name;
+        if (strcmp(name, own[0]) != 0 && strcmp(name, own[1]) != 0) {
+            return command_misused(command, "--%s goes with --cluster", name);
+        }
+    }
+    return EXIT_CODE_OK;
+}
+
+static enum exit_code show_file(const struct command *command)
 {
     FILE *out = command->world->out;
     scoped(loaded_close) struct loaded *loaded = load(command);
@@ -169,6 +184,19 @@ static enum exit_code show_run(const struct command *command)
     }
     return err ? command_failed(command, err, "%s", loaded->path)
                : EXIT_CODE_OK;
+}
+
+static enum exit_code show_run(const struct command *command)
+{
+    if (!command_has(command, "cluster")) {
+        enum exit_code code = check_flags(command);
+        return code ? code : show_file(command);
+    }
+    if (command_operand(command, 0) || command_has(command, "effective")) {
+        return command_misused(command, "--cluster asks the cluster: no FILE "
+                                        "and no --effective with it");
+    }
+    return config_cluster_show(command);
 }
 
 /* "cluster.nodes.port" of "cluster.nodes[2].port". */
@@ -303,6 +331,17 @@ static enum exit_code default_run(const struct command *command)
 static const struct command_flag show_flags[] = {
     {.name = "effective",
      .text = "with everything that the file leaves open, marked as default"},
+    {.name = "cluster", .text = "what a running cluster has agreed on"},
+    REMOTE_FLAGS,
+    READING_FLAGS,
+    {0}};
+
+static const struct command_flag diff_flags[] = {REMOTE_FLAGS, {0}};
+
+static const struct command_flag apply_flags[] = {
+    REMOTE_FLAGS,
+    {.name = "dry-run", .text = "show what would change, and do nothing"},
+    {.name = "yes", .text = "do not ask"},
     {0}};
 
 static const struct command_flag explain_flags[] = {
@@ -325,10 +364,35 @@ static const struct command_verb verbs[] = {
      .summary = "Prints what a configuration file sets, in one form.\n"
                 "FILE is " LOCAL_FILE " here, or else " SYSTEM_FILE ".",
      .examples = {"troupe config show --effective deploy/three-hosts.yaml",
-                  "troupe config show", "troupe config show --json"},
+                  "troupe config show --json",
+                  "troupe config show --cluster --context lab"},
      .flags = show_flags,
      .has_json = true,
      .run = show_run},
+    {.name = "diff",
+     .operands = "[FILE [OTHER]]",
+     .operand_count_max = 2,
+     .summary = "Shows where a file differs from what the cluster has agreed "
+                "on.\nTwo files are compared with each other. Exit status: 0 "
+                "the same, 1 not.",
+     .examples = {"troupe config diff cluster.yaml --context lab",
+                  "troupe config diff alpha/cluster.yaml beta/cluster.yaml",
+                  "troupe config diff --config cluster.yaml --json"},
+     .flags = diff_flags,
+     .has_json = true,
+     .run = config_cluster_diff},
+    {.name = "apply",
+     .operands = "[FILE]",
+     .operand_count_max = 1,
+     .summary = "Makes what a file says of `cluster` the cluster's.\nShows "
+                "what would change, and asks, before it does. Not nodes and "
+                "pools.",
+     .examples = {"troupe config apply --dry-run",
+                  "troupe config apply cluster.yaml --context lab",
+                  "troupe config apply --config cluster.yaml --yes"},
+     .flags = apply_flags,
+     .has_json = true,
+     .run = config_cluster_apply},
     {.name = "explain",
      .operands = "[KEY]",
      .operand_count_max = 1,
@@ -353,6 +417,7 @@ static const struct command_verb verbs[] = {
 
 const struct command_noun config_command = {
     .name = "config",
-    .summary = "Checks, shows and explains configuration files.\n"
-               "It needs no running node.",
+    .summary = "Checks, shows and explains configuration files, applies them "
+               "to a cluster.\nOnly `apply`, `diff` and `show --cluster` need "
+               "one that runs.",
     .verbs = verbs};

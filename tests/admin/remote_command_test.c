@@ -46,7 +46,7 @@ static struct {
     uint32_t node_count; /* that could be linked with */
     char who[64];
     char verb[64]; /* of the last question */
-    char args[512];
+    char args[4096];
 } fake;
 
 enum err client_open(struct client **out,
@@ -910,6 +910,97 @@ static void plans_say_whether_something_moves(void **state)
     assert_string_equal(fake.args, "{\"dry_run\":false}");
 }
 
+static const char plan_of_settings[] =
+    "{\"v\":1,\"node\":\"one\",\"settings_version\":7,\"refused\":null,"
+    "\"changes\":[{\"key\":\"cluster.replication\",\"from\":\"3\",\"to\":"
+    "\"1\",\"effect\":\"now\",\"refused\":null},{\"key\":"
+    "\"cluster.timeouts.ask\",\"from\":\"5s\",\"to\":\"9s\",\"effect\":"
+    "\"restart\",\"refused\":null}],\"moves\":[{\"shard\":0}],"
+    "\"balance_before\":{\"replicas_max\":4},\"balance_after\":"
+    "{\"replicas_max\":2}}";
+
+static void applies_a_file_after_a_plan(void **state)
+{
+    (void)state;
+    answer_times("config.plan", ERR_NONE, plan_of_settings, 0);
+    answer("config.apply", "{\"v\":1,\"changed\":2,\"settings_version\":9}");
+    CHECK(run("config apply --dry-run") == 1);
+    CHECK(fake.asked_count == 1);
+    CHECK(says(fixture.out, "cluster.replication   3        1     at once"));
+    CHECK(says(fixture.out, "5s       9s    when a node starts next"));
+    CHECK(says(fixture.out, "1 shards get other replicas"));
+    CHECK(says(fixture.talk, "Nothing was done"));
+    CHECK(run("config apply") == 7 && fake.asked_count == 1);
+    fixture.typed = "lab\n";
+    CHECK(run("config apply") == 0 && fake.asked_count == 2);
+    CHECK(says(fixture.talk, "2 settings are agreed"));
+    CHECK(run("config apply --yes --json") == 0);
+    CHECK(says(fake.args, "\"settings_version\":7"));
+    CHECK(says(fixture.out, "\"changed\": 2") ||
+          says(fixture.out, "\"changed\":2"));
+    CHECK(run("config apply DIR/nothing.yaml --yes") == 2);
+    CHECK(fake.asked_count == 0);
+}
+
+/* What a founding alone would take is not said of a cluster. */
+static void says_nothing_of_what_a_file_leaves_open(void **state)
+{
+    (void)state;
+    answer_times("config.plan", ERR_NONE, plan_of_settings, 0);
+    CHECK(run("config diff") == 1);
+    CHECK(says(fake.args, "\"cluster.timeouts.election\":\"500ms\""));
+    CHECK(!says(fake.args, "cluster.replication"));
+    CHECK(!says(fake.args, "cluster.shards"));
+}
+
+static void applies_nothing_that_is_refused(void **state)
+{
+    (void)state;
+    answer_times("config.plan", ERR_NONE,
+                 "{\"v\":1,\"settings_version\":7,\"refused\":\"fixed, you "
+                 "know\",\"changes\":[{\"key\":\"cluster.shards\",\"from\":"
+                 "\"4\",\"to\":\"8\",\"effect\":\"never\",\"refused\":"
+                 "\"fixed, you know\"}]}",
+                 1);
+    answer("config.plan", "{\"v\":1,\"settings_version\":7,\"refused\":null,"
+                          "\"changes\":[]}");
+    CHECK(run("config apply --yes") == 7 && fake.asked_count == 1);
+    CHECK(says(fixture.out, "8     refused"));
+    CHECK(says(fixture.talk, "nothing was done: fixed, you know"));
+    CHECK(run("config apply --yes") == 0 && fake.asked_count == 1);
+    CHECK(says(fixture.talk, "Nothing to do"));
+    CHECK(run("config diff") == 0);
+}
+
+static void shows_what_the_cluster_has_agreed_on(void **state)
+{
+    (void)state;
+    answer_times("config.show", ERR_NONE,
+                 "{\"v\":1,\"node\":\"one\",\"settings_version\":7,"
+                 "\"settings\":{\"cluster.shards\":\"4\"}}",
+                 0);
+    CHECK(run("config show --cluster") == 0);
+    CHECK(says(fixture.out, "cluster.shards  4"));
+    CHECK(!says(fixture.talk, "founding"));
+    CHECK(run("config show --cluster DIR/lab/operator/cluster.yaml") == 2);
+    CHECK(run("config show") == 2); /* with --config */
+    CHECK(says(fixture.talk, "--config goes with --cluster"));
+}
+
+static void compares_two_files(void **state)
+{
+    (void)state;
+    CHECK(run_plain("config diff DIR/lab/one/cluster.yaml "
+                    "DIR/lab/two/cluster.yaml") == 0);
+    CHECK(run_plain("cluster init lab --transport ipc one two --out "
+                    "DIR/other") == 0);
+    CHECK(run_plain("config diff DIR/lab/one/cluster.yaml "
+                    "DIR/other/one/cluster.yaml") == 1);
+    CHECK(says(fixture.out, "cluster.nodes[three]"));
+    CHECK(says(fixture.out, "cluster.id"));
+    CHECK(run_plain("config diff DIR/lab/one/cluster.yaml DIR/no.yaml") == 2);
+}
+
 static void pauses_and_transfers(void **state)
 {
     (void)state;
@@ -997,6 +1088,9 @@ static const char *const lines[] = {
     "events --follow",
     "counter add a 1",
     "counter get a",
+    "config show --cluster",
+    "config diff",
+    "config apply --yes",
     "doctor",
 };
 
@@ -1322,6 +1416,11 @@ int main(void)
         TEST(refusals_reach_people),
         TEST(moves_and_forgets_after_a_clear_yes),
         TEST(plans_say_whether_something_moves),
+        TEST(applies_a_file_after_a_plan),
+        TEST(says_nothing_of_what_a_file_leaves_open),
+        TEST(applies_nothing_that_is_refused),
+        TEST(shows_what_the_cluster_has_agreed_on),
+        TEST(compares_two_files),
         TEST(pauses_and_transfers),
         TEST(counts),
         TEST(what_may_have_happened_is_not_done_twice),
