@@ -66,6 +66,10 @@ static const struct schema_key keys[] = {
  IN_SETTINGS(node.log_format), .choices = log_formats, .standard = "text",
  .text = "text: lines for people. json: one JSON object per line, for "
          "machines."},
+{.path = "node.log.kept", .kind = SCHEMA_SIZE,
+ IN_SETTINGS(node.log_kept_bytes), .max = MIB, .standard = "64KiB",
+ .text = "How much of its newest lines the node keeps in memory as well, for "
+         "`troupe debug bundle`. 0B: none."},
 {.path = "node.reactors", .kind = SCHEMA_NUMBER, IN_SETTINGS(node.reactors),
  .max = 256, .standard = "0",
  .is_unused_yet = true,

@@ -53,7 +53,8 @@ struct settings_node {
     char keys_dir[SETTINGS_PATH_BYTES];
     enum log_level log_level;
     enum log_format log_format;
-    uint32_t reactors; /* 0: one per core */
+    uint64_t log_kept_bytes; /* in memory, of the newest lines */
+    uint32_t reactors;       /* 0: one per core */
     uint32_t door_connections_max;
     char http_listen[SETTINGS_HOST_BYTES];
     uint32_t http_connections_max;

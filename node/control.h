@@ -19,6 +19,8 @@
 #include "shard/router.h"
 
 struct control;
+struct metrics;
+struct posix_log_tail;
 
 struct control_config {
     struct host *host;
@@ -28,6 +30,8 @@ struct control_config {
     const struct settings *settings;
     const struct clock *clock;
     struct log *log;
+    struct posix_log_tail *log_tail;
+    const struct metrics *metrics;
 };
 
 /* Serves from now on. ERR_MEMORY */

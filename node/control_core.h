@@ -13,6 +13,7 @@
  *   control_op.c         op.*
  *   control_progress.c   how far what takes long has come
  *   control_counter.c    counter.*
+ *   control_debug.c      what a process tells of itself: node.log ...
  */
 // clang-format on
 
@@ -363,6 +364,11 @@ control_answer control_config_show;
 control_answer control_config_plan;
 control_begin control_config_apply;
 control_answer control_config_applied;
+
+control_answer control_debug_log;
+control_answer control_debug_config;
+control_answer control_debug_metrics;
+control_answer control_debug_machine;
 
 control_begin control_counter_add;
 control_begin control_counter_get;

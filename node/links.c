@@ -5,6 +5,7 @@
 #include "base/posix/posix_entropy.h"
 #include "base/posix/posix_files.h"
 #include "base/posix/posix_limits.h"
+#include "base/posix/posix_log_tail.h"
 #include "base/posix/posix_reactor.h"
 #include "base/scope.h"
 #include "base/time_units.h"
@@ -30,6 +31,7 @@ struct links {
     uint64_t expiry_warned_ns; /* 0: never */
     enum err reload_err;       /* of the last look */
     struct settings *settings;
+    struct posix_log_tail *log_tail;
     struct log *log;
     const struct identity *identity;
     struct trust *trust;
@@ -73,10 +75,16 @@ static enum err open_settings(struct links *links,
 static enum err open_log(struct links *links,
                          const struct links_options *options)
 {
-    struct log_config config = {.node = links->settings->node.name,
-                                .level_min = links->settings->node.log_level,
-                                .format = links->settings->node.log_format,
-                                .sink = options->log_sink,
+    const struct settings_node *own = &links->settings->node;
+    enum err err = posix_log_tail_open(
+        &links->log_tail, (size_t)own->log_kept_bytes, options->log_sink);
+    if (err) {
+        return err;
+    }
+    struct log_config config = {.node = own->name,
+                                .level_min = own->log_level,
+                                .format = own->log_format,
+                                .sink = posix_log_tail_sink(links->log_tail),
                                 .clock = posix_clock()};
     return log_open(&links->log, &config);
 }
@@ -367,6 +375,7 @@ void links_close(struct links **links)
     trust_unref(&(*links)->trust);
     identity_unref(&(*links)->identity);
     log_close(&(*links)->log);
+    posix_log_tail_close(&(*links)->log_tail);
     settings_close(&(*links)->settings);
     free(*links);
     *links = NULL;
@@ -429,6 +438,11 @@ static void run_keys_timer(struct timer *timer)
 const struct settings *links_settings(const struct links *links)
 {
     return links->settings;
+}
+
+struct posix_log_tail *links_log_tail(const struct links *links)
+{
+    return links->log_tail;
 }
 
 struct log *links_log(const struct links *links)

@@ -15,6 +15,7 @@
 #include "transport/endpoint.h"
 
 struct links;
+struct posix_log_tail;
 
 struct links_options {
     const char *config_path;
@@ -74,6 +75,7 @@ FALLIBLE links_reload(struct links *node, struct err_detail *why);
 
 const struct settings *links_settings(const struct links *node);
 struct log *links_log(const struct links *node);
+struct posix_log_tail *links_log_tail(const struct links *node);
 
 /* Use these on the links' reactor, or while the node is stopped. */
 struct endpoint *links_endpoint(const struct links *node);

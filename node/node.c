@@ -419,6 +419,8 @@ static enum err open_services(struct node *node)
                                .settings = links_settings(node->links),
                                .clock = posix_clock(),
                                .log = links_log(node->links),
+                               .log_tail = links_log_tail(node->links),
+                               .metrics = node->metrics,
                            });
     }
     if (!err) {

@@ -8,7 +8,9 @@
 
 #include "tests/shard/test_view.h"
 
+#include "base/metrics.h"
 #include "base/pack.h"
+#include "base/posix/posix_log_tail.h"
 #include "base/time_units.h"
 #include "config/schema.h"
 #include "node/control_question.h"
@@ -76,6 +78,8 @@ static struct fake_clock fake_clock;
 static struct clock clock_table;
 static struct settings settings;
 static struct settings_member self;
+static struct posix_log_tail *log_tail;
+static struct metrics *metrics;
 static struct control *control;
 static calls_handler *handler;
 static void *handler_context;
@@ -143,6 +147,12 @@ enum err host_change(struct host *of,
     of->change_count++;
     of->change_call = of->change_err ? NULL : call;
     return of->change_err;
+}
+
+struct wal_stats host_log_stats(const struct host *of)
+{
+    (void)of;
+    return (struct wal_stats){.bytes = 100, .free_bytes = 1000};
 }
 
 const struct meta *host_meta(const struct host *of)
@@ -386,6 +396,13 @@ static void make_view(void)
     view_change_clear(&founding);
 }
 
+static void forget_line(void *context, const char *line, size_t length)
+{
+    (void)context;
+    (void)line;
+    (void)length;
+}
+
 /* All is well: the meta group and all shards are led by alpha, who is us. */
 static int set_up(void **state)
 {
@@ -427,9 +444,14 @@ static int set_up(void **state)
     settings.cluster.id[0] = 1;
     settings.cluster.replication = 1; /* as one that has just joined has it */
     settings.cluster.timeouts.link_heartbeat_ms = 1000;
+    CHECK_OK(posix_log_tail_open(&log_tail, 4096,
+                                 (struct log_sink){.write = forget_line}));
+    CHECK_OK(metrics_open(&metrics, 10));
     CHECK_OK(control_open(&control,
                           &(struct control_config){.host = &host,
                                                    .settings = &settings,
+                                                   .log_tail = log_tail,
+                                                   .metrics = metrics,
                                                    .clock = &clock_table}));
     passed_call = NULL;
     routed = NULL;
@@ -440,6 +462,8 @@ static int tear_down(void **state)
 {
     (void)state;
     control_close(&control);
+    posix_log_tail_close(&log_tail);
+    metrics_close(&metrics);
     CHECK(handler == NULL);
     meta_close(&host.meta);
     history_close(&host.history);
@@ -614,6 +638,10 @@ static void every_verb_that_looks_answers(void **state)
         {"cluster.links", {{0}}, "links"},
         {"events", {{0}}, "lines"},
         {"node.info", {{0}}, "disk_id"},
+        {"node.log", {{.key = "limit", .number = 5}}, "lines"},
+        {"node.config", {{0}}, "settings"},
+        {"node.metrics", {{0}}, "text"},
+        {"node.machine", {{0}}, "limits"},
         {"node.ls", {{0}}, "members"},
         {"node.show", {{.key = "name", .text = "beta"}}, "shards"},
         {"node.progress", {{.key = "name", .text = "beta"}}, "owners_left"},
@@ -682,6 +710,55 @@ static void says_what_a_node_has_left(void **state)
     struct reader unknown = answer_of("resident_bytes");
     pack_read_nil(&unknown);
     CHECK(!unknown.failed);
+}
+
+/* ---- what a process tells of itself ---- */
+
+static void log_line(const char *line)
+{
+    struct log_sink sink = posix_log_tail_sink(log_tail);
+    sink.write(sink.context, line, strlen(line));
+}
+
+static void tells_its_newest_log_lines(void **state)
+{
+    (void)state;
+    log_line("one\n");
+    log_line("two\n");
+    log_line("three\n");
+    ask("node.log", NULL);
+    check_answered();
+    struct reader lines = answer_of("lines");
+    CHECK(pack_read_array(&lines) == 3);
+    assert_string_equal(text_in(lines), "one");
+    ask("node.log", ARGS({.key = "limit", .number = 2}));
+    lines = answer_of("lines");
+    CHECK(pack_read_array(&lines) == 2);
+    assert_string_equal(text_in(lines), "two");
+    pack_skip(&lines);
+    assert_string_equal(text_in(lines), "three");
+}
+
+static void tells_its_settings_by_their_keys(void **state)
+{
+    (void)state;
+    ask("node.config", NULL);
+    check_answered();
+    struct reader all = answer_of("settings");
+    assert_string_equal(text_in(find(all, "node.name")), "alpha");
+    assert_string_equal(text_in(find(all, "cluster.nodes[alpha].name")),
+                        "alpha");
+}
+
+static void tells_what_it_runs_on(void **state)
+{
+    (void)state;
+    ask("node.machine", NULL);
+    check_answered();
+    CHECK(number_in(answer_of("disk_free_bytes")) == 1000);
+    CHECK(number_in(answer_of("cores")) > 0);
+    CHECK(number_in(answer_of("descriptors")) > 2);
+    CHECK(number_in(find(answer_of("limits"), "descriptors")) > 2);
 }
 
 static void says_that_a_drain_waits_for_another_node(void **state)
@@ -1489,6 +1566,9 @@ int main(void)
         TEST(says_that_all_is_well),
         TEST(names_what_is_wrong),
         TEST(says_what_a_node_has_left),
+        TEST(tells_its_newest_log_lines),
+        TEST(tells_its_settings_by_their_keys),
+        TEST(tells_what_it_runs_on),
         TEST(says_that_a_drain_waits_for_another_node),
         TEST(refuses_what_it_does_not_know),
         TEST(says_which_role_is_needed),
