@@ -14,6 +14,7 @@ static const struct command_flag map_flags[] = {
     REMOTE_FLAGS,
     READING_FLAGS,
     {.name = "plot", .value = "FILE", .text = "draw it, too, as FILE.svg"},
+    FROM_CONFIG,
     {0}};
 
 static const struct command_flag locate_flags[] = {
@@ -70,8 +71,8 @@ static const struct command_verb verbs[] = {
      .operands = "",
      .summary = "Show every shard: its owner, leader, replicas and their lag, "
                 "load and size.\nWith --plot also as a picture.",
-     .examples = {"troupe shard map", "troupe shard map --watch --stale",
-                  "troupe shard map --plot map.svg"},
+     .examples = {"troupe shard map", "troupe shard map --plot map.svg",
+                  "troupe shard map --from-config cluster.yaml"},
      .flags = map_flags,
      .has_json = true,
      .run = shard_map_run},

@@ -188,8 +188,8 @@ static enum exit_code print_map(const struct command *command,
     return code;
 }
 
-/* Written as a whole or not at all; also over an older one. */
-static enum exit_code plot(const struct command *command, json_t *answer)
+/* Written as a whole or not at all. */
+enum exit_code shard_plot_map(const struct command *command, json_t *answer)
 {
     const struct files *files = command->world->files;
     const char *path = command_value(command, "plot");
@@ -212,8 +212,11 @@ static enum exit_code plot(const struct command *command, json_t *answer)
 
 enum exit_code shard_map_run(const struct command *command)
 {
+    if (command_has(command, "from-config")) {
+        return shard_map_offline(command);
+    }
     return reading_run(command, &(struct reading){.verb = "shard.map",
-                                                  .narrow = plot,
+                                                  .narrow = shard_plot_map,
                                                   .print = print_map});
 }
 

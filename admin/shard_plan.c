@@ -86,11 +86,13 @@ static json_t *names_of(const struct command *command, const char *flag)
 
 enum exit_code shard_plan_run(const struct command *command)
 {
-    if (command_has(command, "from-config")) {
-        return shard_plan_offline(command);
-    }
     json_t *args = json_pack("{s:o, s:o}", "add", names_of(command, "add"),
                              "remove", names_of(command, "remove"));
+    if (command_has(command, "from-config")) {
+        enum exit_code code = shard_plan_offline(command, args);
+        json_decref(args);
+        return code;
+    }
     return reading_run(command, &(struct reading){.verb = "shard.plan",
                                                   .args = args,
                                                   .print = shard_print_plan,

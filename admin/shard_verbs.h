@@ -43,8 +43,13 @@ enum exit_code shard_print_plan(const struct command *command,
 enum exit_code shard_judge_plan(const struct command *command,
                                 const json_t *answer);
 
+/* With --plot FILE, draw an answer of shard.map; also over an older picture. */
+enum exit_code shard_plot_map(const struct command *command, json_t *answer);
+
 /* With --from-config: the same from a file alone. */
 enum exit_code shard_locate_offline(const struct command *command);
-enum exit_code shard_plan_offline(const struct command *command);
+enum exit_code shard_map_offline(const struct command *command);
+enum exit_code shard_plan_offline(const struct command *command,
+                                  const json_t *args);
 
 #endif

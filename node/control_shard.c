@@ -155,6 +155,7 @@ enum err control_shard_map(const struct control_request *request,
     uint32_t moving = 0;
     struct fields map = fields_map(fields, "map");
     fields_uint(&map, "version", view->map.version);
+    fields_uint(&map, "replication", view->replication);
     fields_end(&map);
     write_informed(control, fields);
     control_write_balance(fields, "balance", &view->members, &view->map);

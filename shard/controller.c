@@ -6,7 +6,7 @@
 
 #include "base/hash.h"
 #include "shard/host_core.h"
-#include "shard/placement.h"
+#include "shard/wanted.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -182,88 +182,30 @@ static bool is_leaving(const struct member *member)
     return member->state == MEMBER_DRAINING || member->state == MEMBER_DOWN;
 }
 
-/* How many could have replicas if those who leave had none. */
-static uint32_t staying_count(const struct view *view)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < view->members.count; i++) {
-        const struct member *member = &view->members.list[i];
-        count += (member->roles & SETTINGS_SHARD) && !is_leaving(member);
-    }
-    return count;
-}
-
-static bool is_owner_leaving(const struct view *view, uint32_t number)
-{
-    const struct member *member = members_find(&view->members, number);
-    return !member || is_leaving(member);
-}
-
-/* Who leaves and cannot go yet need not lead until then: of the others that
- * have a replica, the one with the fewest shards of its own does. */
-static void change_owners(const struct view *view, struct shard_map *map)
-{
-    uint32_t owned[MEMBER_NUMBERS_MAX] = {0};
-    for (uint32_t i = 0; i < map->shard_count; i++) {
-        if (map->places[i].replica_count > 0) {
-            owned[map->places[i].replicas[0]]++;
-        }
-    }
-    for (uint32_t i = 0; i < map->shard_count; i++) {
-        struct shard_place *place = &map->places[i];
-        uint32_t best = 0;
-        for (uint32_t k = 1; k < place->replica_count &&
-                             is_owner_leaving(view, place->replicas[0]);
-             k++) {
-            if (!is_owner_leaving(view, place->replicas[k]) &&
-                (best == 0 ||
-                 owned[place->replicas[k]] < owned[place->replicas[best]])) {
-                best = k;
-            }
-        }
-        if (best != 0) {
-            uint32_t owner = place->replicas[best];
-            owned[place->replicas[0]]--;
-            owned[owner]++;
-            place->replicas[best] = place->replicas[0];
-            place->replicas[0] = owner;
-        }
-    }
-}
-
-/* Nobody gives a replica away before there is room for as many as shall be:
- * one that is to be drained waits for another node, and one that is away is
- * waited for. */
 enum err host_wanted_map(const struct view *view, struct shard_map *out)
 {
-    struct placement_node *nodes = calloc(view->members.count, sizeof *nodes);
-    bool may_leave = staying_count(view) >= view->replication;
-    uint32_t count = 0;
+    struct wanted_node *nodes =
+        calloc((size_t)view->members.count + 1, sizeof *nodes);
     if (!nodes) {
         return ERR_MEMORY;
     }
     for (uint32_t i = 0; i < view->members.count; i++) {
         const struct member *member = &view->members.list[i];
-        bool gives_away = !(member->roles & SETTINGS_SHARD) ||
-                          (is_leaving(member) && may_leave);
-        nodes[count++] = (struct placement_node){
+        nodes[i] = (struct wanted_node){
             .number = member->number,
-            .weight = gives_away ? 0 : member->weight,
-            .is_cordoned =
-                member->state == MEMBER_CORDONED || is_leaving(member),
-            .hash = placement_hash(member->name),
-            .zone = placement_hash(member->zone)};
+            .name = member->name,
+            .zone = member->zone,
+            .weight = member->weight,
+            .holds_shards = member->roles & SETTINGS_SHARD,
+            .is_cordoned = member->state == MEMBER_CORDONED,
+            .is_leaving = is_leaving(member)};
     }
-    enum err err = placement_make(
-        out, &(struct placement_request){.nodes = nodes,
-                                         .node_count = count,
-                                         .replication = view->replication,
-                                         .shard_count = view->map.shard_count,
-                                         .previous = &view->map});
+    enum err err = wanted_map(
+        out, &(struct wanted_request){.nodes = nodes,
+                                      .node_count = view->members.count,
+                                      .replication = view->replication,
+                                      .previous = &view->map});
     free(nodes);
-    if (!err && !may_leave) {
-        change_owners(view, out);
-    }
     return err;
 }
 
@@ -271,7 +213,9 @@ static bool has_leaving(const struct view *view,
                         const struct shard_place *place)
 {
     for (uint32_t i = 0; i < place->replica_count; i++) {
-        if (is_owner_leaving(view, place->replicas[i])) {
+        const struct member *member =
+            members_find(&view->members, place->replicas[i]);
+        if (!member || is_leaving(member)) {
             return true;
         }
     }

@@ -1298,6 +1298,13 @@ static void plans_from_a_file_alone(void **state)
     (void)snprintf(line, sizeof line, "shard locate counter/a%s --json", file);
     CHECK(run_plain(line) == 0);
     CHECK(says(fixture.out, "\"schema\":\"troupe.shard.locate\""));
+    (void)snprintf(line, sizeof line, "shard map --plot DIR/planned.svg%s",
+                   file);
+    CHECK(run_plain(line) == 0);
+    CHECK(says(fixture.out, "128 shards, as they would be newly founded"));
+    (void)snprintf(line, sizeof line, "shard map --json%s", file);
+    CHECK(run_plain(line) == 0);
+    CHECK(says(fixture.out, "\"schema\":\"troupe.shard.map\""));
     (void)snprintf(line, sizeof line, "shard plan%s", file);
     CHECK(run_plain(line) == 1);
     CHECK(says(fixture.out, "128 shards would move"));
