@@ -417,6 +417,16 @@ static bool is_at(const struct group *group, uint64_t number, uint32_t node)
     return !member || member->node == node;
 }
 
+/* What the disk is too slow for, or has no room for, comes again. */
+static bool has_no_room_for(const struct multiraft *multiraft,
+                            const struct raft_message *message)
+{
+    bool is_out = wal_is_out_of_room(multiraft->wal);
+    return (message->entry_count > 0 &&
+            (is_out || wal_is_full(multiraft->wal))) ||
+           (message->kind == RAFT_SNAPSHOT && is_out);
+}
+
 FALLIBLE multiraft_receive(struct multiraft *multiraft,
                            uint32_t node,
                            struct bytes message)
@@ -431,9 +441,7 @@ FALLIBLE multiraft_receive(struct multiraft *multiraft,
         if (is_too_large(multiraft, &wire->message)) {
             return ERR_MALFORMED;
         }
-        /* Entries that the disk is too slow for come again. */
-        bool is_too_much =
-            wire->message.entry_count > 0 && wal_is_full(multiraft->wal);
+        bool is_too_much = has_no_room_for(multiraft, &wire->message);
         struct group *group = multiraft_group(multiraft, wire->group);
         if (group && multiraft->is_started && !is_too_much &&
             is_at(group, wire->message.from, node)) {

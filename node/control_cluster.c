@@ -124,6 +124,11 @@ static void write_member_problems(const struct control *control,
                           member->name);
         } else if (!control_is_up(control, member->number)) {
             write_problem(problems, "%s is not heard", member->name);
+        } else if (control_is_full(control, member->number)) {
+            write_problem(problems,
+                          "the disk of %s is nearly full: what it leads takes "
+                          "no writes, and it gets no more shards",
+                          member->name);
         }
         uint32_t staying = 0;
         if (member->state == MEMBER_DRAINING &&

@@ -174,6 +174,9 @@ FALLIBLE control_check_shard(const struct control *control,
 /* Whether a node is heard: by its reports, or else by us. */
 bool control_is_up(const struct control *control, uint32_t number);
 
+/* Whether its disk is nearly full, by its own last report. */
+bool control_is_full(const struct control *control, uint32_t number);
+
 /* NULL: it is not heard of here. */
 const struct host_node_report *control_node_report(
     const struct control *control, uint32_t number);

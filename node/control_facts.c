@@ -100,6 +100,13 @@ static bool is_heard(const struct control *control, const struct peer *peer)
            clock_now_ns(control->config.clock) - peer_heard_ns(peer) < quiet_ns;
 }
 
+bool control_is_full(const struct control *control, uint32_t number)
+{
+    const struct host_node_report *report =
+        control_node_report(control, number);
+    return report && report->is_full;
+}
+
 /* ---- the meta group ---- */
 
 const struct raft_configuration *control_group_members(

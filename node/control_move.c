@@ -159,6 +159,13 @@ static enum err check_target(const struct control *control,
                     to->name);
         return ERR_REFUSED;
     }
+    if (control_is_full(control, to->number) && !is_forced) {
+        err_explain(why,
+                    "the disk of %s is nearly full: make room there; --force "
+                    "does it all the same",
+                    to->name);
+        return ERR_REFUSED;
+    }
     if (!control_is_up(control, to->number) && !is_forced) {
         err_explain(why, "%s is not heard; --force does it all the same",
                     to->name);

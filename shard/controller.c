@@ -5,6 +5,7 @@
  */
 
 #include "base/hash.h"
+#include "base/scope.h"
 #include "shard/host_core.h"
 #include "shard/wanted.h"
 
@@ -163,15 +164,27 @@ static bool see_level(struct host *host)
 
 /* ---- the map ---- */
 
-/* Of all that a placement depends on but the present map. */
-static uint64_t members_hash(const struct view *view)
+/* A node whose disk is nearly full keeps what it has and gets nothing more, as
+ * if it were cordoned; so does one that has not said yet how full it is. */
+static bool takes_nothing(const struct host *host, const struct member *member)
 {
+    const struct node_news *news = &host->news->nodes[member->number];
+    return news->heard_ns == 0 || news->report.is_full;
+}
+
+/* Of all that a placement depends on but the present map. */
+static uint64_t members_hash(const struct host *host)
+{
+    const struct view *view = host->view;
     uint64_t hash = view->replication;
     for (uint32_t i = 0; i < view->members.count; i++) {
         const struct member *member = &view->members.list[i];
-        uint64_t parts[] = {member->number, member->weight, member->roles,
+        uint64_t parts[] = {member->number,
+                            member->weight,
+                            member->roles,
                             (uint64_t)member->state,
-                            placement_hash(member->zone)};
+                            placement_hash(member->zone),
+                            takes_nothing(host, member)};
         hash = hash_bytes(bytes_of(parts, sizeof parts), hash);
     }
     return hash;
@@ -239,22 +252,35 @@ static void begin_plan(struct host *host)
     news->plan.left = news->plan.total;
 }
 
+static enum err want_now(struct host *host)
+{
+    scoped(view_close) struct view *view = NULL;
+    enum err err = view_copy(&view, host->view);
+    for (uint32_t i = 0; !err && i < view->members.count; i++) {
+        struct member *member = &view->members.list[i];
+        if (member->state == MEMBER_ACTIVE && takes_nothing(host, member)) {
+            member->state = MEMBER_CORDONED;
+        }
+    }
+    return err ? err : host_wanted_map(view, &host->news->wanted);
+}
+
 /*
  * Keep to a plan until it is carried out: made anew after each of its moves it
- * might come to others. Unless the members changed, or somebody moved shards
- * by hand.
+ * might come to others. Unless the members changed, or what they can take, or
+ * somebody moved shards by hand.
  */
 static bool want(struct host *host)
 {
     struct news *news = host->news;
-    uint64_t members = members_hash(host->view);
+    uint64_t members = members_hash(host);
     uint64_t version = host->view->map.version;
     if (news->has_wanted && news->wanted_for == members &&
         version == news->wanted_at) {
         return true;
     }
     shard_map_clear(&news->wanted);
-    news->has_wanted = host_wanted_map(host->view, &news->wanted) == ERR_NONE;
+    news->has_wanted = want_now(host) == ERR_NONE;
     news->wanted_for = members;
     news->wanted_at = version;
     if (news->has_wanted) {

@@ -11,7 +11,7 @@
 #define HEAD_BYTES 512
 #define SHARD_BYTES (64 + RAFT_MEMBERS_MAX * 20)
 #define ANSWER_BYTES 32
-#define REPORT_FIELDS 9
+#define REPORT_FIELDS 10
 #define REPORT_FIELDS_MIN 6 /* of releases without disk and memory */
 #define LAG_UNHEARD UINT64_MAX
 
@@ -84,7 +84,7 @@ static const struct group *led_group(const struct host *host, uint32_t shard)
 }
 
 /* [version, incarnation, view version, release, hears, [shard, ...], free
- * bytes of the disk, resident bytes, feature level] */
+ * bytes of the disk, resident bytes, feature level, is full] */
 static bool write_report(struct host *host, struct writer *writer)
 {
     uint32_t shard_count = host->view->map.shard_count;
@@ -115,6 +115,7 @@ static bool write_report(struct host *host, struct writer *writer)
     pack_uint(writer,
               host->config.resident_bytes ? host->config.resident_bytes() : 0);
     pack_uint(writer, host->config.self.feature_level);
+    pack_bool(writer, wal_is_low(multiraft_wal(host->multiraft)));
     pack_record_end(writer);
     return !writer->failed;
 }
@@ -315,6 +316,7 @@ static bool read_report(struct host *host,
     node->report.resident_bytes = pack_read_uint(&reader);
     node->report.feature_level =
         (uint32_t)pack_read_uint_to(&reader, UINT32_MAX);
+    node->report.is_full = pack_read_bool(&reader);
     return !reader.failed;
 }
 

@@ -16,6 +16,7 @@
 #define ZERO_BYTES (UINT64_C(64) << 10) /* see docs/formats.md */
 #define BATCH_BYTES_MAX (UINT32_MAX / 2)
 #define LOW_LOOK_NS NS_PER_S
+#define LOOK_NS (5 * NS_PER_S) /* somebody else may fill the disk */
 
 struct wal {
     /* Set once by wal_open(). */
@@ -30,7 +31,7 @@ struct wal {
     bool is_replayed;         /* or there is nothing to replay */
     bool is_low;
     struct turn_end turn_end;
-    struct timer look_timer; /* while it is low */
+    struct timer look_timer; /* at the free space */
     enum err failed;         /* nothing is written any more */
     const char *failed_what;
     bool is_failure_told;
@@ -219,11 +220,8 @@ static void look_at_space(struct wal *log)
 {
     log->stats.free_bytes = log->flush.free_bytes;
     log->is_low = log->flush.free_bytes < log->config.free_bytes_min;
-    if (log->is_low) {
-        reactor_timer_set(log->config.reactor, &log->look_timer, LOW_LOOK_NS);
-    } else {
-        reactor_timer_cancel(log->config.reactor, &log->look_timer);
-    }
+    reactor_timer_set(log->config.reactor, &log->look_timer,
+                      log->is_low ? LOW_LOOK_NS : LOOK_NS);
 }
 
 static void on_flushed(struct job *job)
@@ -250,7 +248,7 @@ static void on_flushed(struct job *job)
     }
 }
 
-/* Somebody else may have made room. */
+/* Somebody else may have made room, or taken it. */
 static void on_look(struct timer *timer)
 {
     struct wal *log = OWNER_OF(timer, struct wal, look_timer);
@@ -481,6 +479,11 @@ bool wal_is_full(const struct wal *log)
 bool wal_is_low(const struct wal *log)
 {
     return log->is_low;
+}
+
+bool wal_is_out_of_room(const struct wal *log)
+{
+    return log->stats.free_bytes < log->config.free_bytes_min / 2;
 }
 
 bool wal_is_idle(const struct wal *log)

@@ -158,6 +158,10 @@ bool wal_is_full(const struct wal *log);
  * What is appended all the same is written as long as it can be. */
 bool wal_is_low(const struct wal *log);
 
+/* Below half of that: take in nothing that others can keep for us, so that what
+ * is left lasts for votes, and for the snapshots that make room. */
+bool wal_is_out_of_room(const struct wal *log);
+
 /* Whether all that was appended is durable, or never will be since the log has
  * failed, and no job is under way. */
 bool wal_is_idle(const struct wal *log);

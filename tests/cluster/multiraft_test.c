@@ -673,6 +673,48 @@ static void run_heard_ms(struct fixture *fixture, uint64_t ms)
     }
 }
 
+/* As the leader of another term. */
+static void hear_entry(struct fixture *fixture,
+                       struct group *group,
+                       uint64_t last_term)
+{
+    const struct raft *raft = group_raft(group);
+    struct raft_entry entry = {.term = 9};
+    hear(fixture, group,
+         (struct raft_message){.kind = RAFT_APPEND,
+                               .term = 9,
+                               .index = raft_last_index(raft),
+                               .log_term = last_term,
+                               .entries = &entry,
+                               .entry_count = 1});
+}
+
+static void a_follower_without_room_takes_no_entries_until_there_is(
+    void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->free_bytes_min = 65536;
+    struct group *group = begin(fixture, 3);
+    const struct raft *raft = group_raft(group);
+    uint64_t last = raft_last_index(raft);
+    sim_disk_fill(fixture->disk, 60000); /* low: leaders take nothing new */
+    run_ms(fixture, 5000);
+    hear_entry(fixture, group, 0);
+    assert_int_equal(raft_last_index(raft), last + 1);
+    sim_disk_fill(fixture->disk, 30000);
+    run_ms(fixture, 1000);
+    hear_entry(fixture, group, 9);
+    assert_int_equal(raft_last_index(raft), last + 1);
+    hear(fixture, group,
+         (struct raft_message){.kind = RAFT_HEARTBEAT, .term = 9});
+    CHECK(raft_leader(raft) == 2); /* it follows all the same */
+    sim_disk_fill(fixture->disk, UINT64_MAX);
+    run_ms(fixture, 1000);
+    hear_entry(fixture, group, 9);
+    assert_int_equal(raft_last_index(raft), last + 2);
+    CHECK_OK(fixture->failed);
+}
+
 static bool leads(const struct fixture *fixture, uint32_t id)
 {
     const struct group *group = multiraft_group(fixture->multiraft, id);
@@ -878,6 +920,7 @@ int main(void)
         TEST(no_group_keeps_more_than_it_was_told_to),
         TEST(a_snapshot_that_fails_is_logged_and_counted),
         TEST(below_the_low_water_mark_a_snapshot_makes_room),
+        TEST(a_follower_without_room_takes_no_entries_until_there_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

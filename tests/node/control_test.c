@@ -1097,6 +1097,11 @@ static void refuses_moves_that_make_no_sense(void **state)
     ask("shard.move", to_beta);
     CHECK_ERR(asked.err, ERR_REFUSED);
     members_find(&host.view->members, 1)->state = MEMBER_ACTIVE;
+    host.nodes[1].is_full = true;
+    ask("shard.move", to_beta);
+    check_refused(ERR_REFUSED, "the disk of beta is nearly full: make room "
+                               "there; --force does it all the same");
+    host.nodes[1].is_full = false;
     host.nodes[1].at_ms = WALL_MS - 10000;
     ask("shard.move", to_beta);
     check_refused(ERR_REFUSED,

@@ -2,13 +2,16 @@
 
 #include "tests/support/check.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -192,6 +195,36 @@ void cluster_network_mount(const char *path, uint32_t mib)
 void cluster_network_resize(const char *path, uint32_t mib)
 {
     run(-1, "mount -o remount,size=%um '%s'", mib, path);
+}
+
+static void filler_path(char out[PATH_MAX], const char *path)
+{
+    CHECK(snprintf(out, PATH_MAX, "%s/filler", path) < PATH_MAX);
+}
+
+void cluster_network_fill(const char *path)
+{
+    static const char zeros[65536];
+    struct statvfs about;
+    char filler[PATH_MAX];
+    CHECK(statvfs(path, &about) == 0);
+    uint64_t used = (about.f_blocks - about.f_bfree) * about.f_frsize;
+    cluster_network_resize(path, (uint32_t)(used >> 20) + 2);
+    filler_path(filler, path);
+    int fd = open(filler, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    CHECK(fd >= 0);
+    while (write(fd, zeros, sizeof zeros) > 0) {
+    }
+    CHECK(errno == ENOSPC);
+    close(fd);
+}
+
+void cluster_network_empty(const char *path, uint32_t mib)
+{
+    char filler[PATH_MAX];
+    filler_path(filler, path);
+    CHECK(unlink(filler) == 0);
+    cluster_network_resize(path, mib);
 }
 
 void cluster_network_unmount(const char *path)

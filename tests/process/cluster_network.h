@@ -62,6 +62,10 @@ void cluster_network_heal(const struct cluster_network *network,
  * not below what is used. */
 void cluster_network_mount(const char *path, uint32_t mib);
 void cluster_network_resize(const char *path, uint32_t mib);
+
+/* Not a byte is left on it, or there is room again: so many MiB. */
+void cluster_network_fill(const char *path);
+void cluster_network_empty(const char *path, uint32_t mib);
 void cluster_network_unmount(const char *path);
 
 #endif

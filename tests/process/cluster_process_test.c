@@ -255,6 +255,17 @@ static void packets_that_are_lost_cost_time_only(void **state)
     pass(fixture, "5 % of packets lost");
 }
 
+static void change(struct cluster_lab *lab, const char *verb, const char *args)
+{
+    json_t *answer = NULL;
+    enum err err = cluster_lab_ask(lab, 0, verb, args, &answer);
+    if (err) {
+        const char *why = json_string_value(json_object_get(answer, "why"));
+        fail_msg("%s %s: %s, %s", verb, args, err_name(err), why ? why : "");
+    }
+    json_decref(answer);
+}
+
 /* ---- disks ---- */
 
 struct refusals {
@@ -291,6 +302,104 @@ static void a_full_disk_refuses_until_there_is_room(void **state)
     cluster_network_resize(disk.text, 400);
     cluster_load_await(fixture->load, LOAD);
     pass(fixture, "full disk");
+}
+
+/* The counter `visitors-N` with the least N whose shard this node owns, or does
+ * not; its number, and its shard's. */
+struct place {
+    uint32_t counter;
+    uint32_t shard;
+};
+
+static struct place place_of(const struct cluster_lab *lab,
+                             uint32_t owner,
+                             bool is_owned)
+{
+    for (uint32_t i = 0;; i++) {
+        char args[64];
+        json_t *answer = NULL;
+        (void)snprintf(args, sizeof args,
+                       "{\"type\": \"counter\", \"id\": \"visitors-%u\"}", i);
+        CHECK_OK(cluster_lab_ask(lab, 0, "shard.locate", args, &answer));
+        const char *name = json_string_value(json_object_get(answer, "owner"));
+        CHECK(name);
+        struct place place = {.counter = i,
+                              .shard = (uint32_t)json_integer_value(
+                                  json_object_get(answer, "shard"))};
+        bool is_found =
+            (strcmp(name, cluster_lab_name(owner)) == 0) == is_owned;
+        json_decref(answer);
+        if (is_found) {
+            return place;
+        }
+    }
+}
+
+static enum err add_to(const struct cluster_lab *lab, uint32_t counter)
+{
+    char args[64];
+    json_t *answer = NULL;
+    (void)snprintf(args, sizeof args, "{\"id\": \"visitors-%u\", \"value\": 1}",
+                   counter);
+    enum err err = cluster_lab_ask(lab, 0, "counter.add", args, &answer);
+    json_decref(answer);
+    return err;
+}
+
+static bool is_said_to_be_full(const json_t *status)
+{
+    char *text = json_dumps(json_object_get(status, "problems"), 0);
+    bool is_so = strstr(text, "the disk of beta is nearly full") != NULL;
+    free(text);
+    return is_so;
+}
+
+static void check_move_is_refused(const struct cluster_lab *lab,
+                                  uint32_t shard,
+                                  const char *words)
+{
+    char args[64];
+    json_t *answer = NULL;
+    (void)snprintf(args, sizeof args, "{\"shard\": %u, \"to\": \"beta\"}",
+                   shard);
+    CHECK_ERR(cluster_lab_ask(lab, 0, "shard.move", args, &answer),
+              ERR_REFUSED);
+    const char *why = json_string_value(json_object_get(answer, "why"));
+    if (!why || !strstr(why, words)) {
+        fail_msg("`%s` instead of `%s`", why ? why : "", words);
+    }
+    json_decref(answer);
+}
+
+static void a_full_disk_holds_up_only_what_its_node_leads(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab = start_loaded(
+        fixture,
+        &(struct cluster_lab_plan){.node_count = 3, .small_disk_mib = 400});
+    struct cluster_lab_path disk = cluster_lab_data(lab, 1);
+    cluster_lab_await_whole(lab, 0);
+    struct place here = place_of(lab, 1, true);
+    struct place elsewhere = place_of(lab, 1, false);
+    cluster_network_fill(disk.text);
+    await_refusals(fixture, ERR_NO_SPACE);
+    cluster_lab_await(
+        lab, &(struct cluster_lab_question){.verb = "cluster.status",
+                                            .is_so = is_said_to_be_full});
+    for (int i = 0; i < LOAD; i++) {
+        CHECK_OK(add_to(lab, elsewhere.counter));
+        CHECK_ERR(add_to(lab, here.counter), ERR_NO_SPACE);
+    }
+    check_move_is_refused(lab, elsewhere.shard, "nearly full");
+    /* Others may lead what it has led. */
+    change(lab, "node.set", "{\"name\": \"beta\", \"state\": \"draining\"}");
+    cluster_load_await(fixture->load, LOAD);
+    CHECK_OK(add_to(lab, here.counter));
+    cluster_network_empty(disk.text, 400);
+    change(lab, "node.set", "{\"name\": \"beta\", \"state\": \"active\"}");
+    cluster_load_await(fixture->load, LOAD);
+    cluster_lab_await_whole(lab, 1);
+    pass(fixture, "a full disk of one of three");
 }
 
 static void a_node_comes_back_with_an_empty_disk(void **state)
@@ -348,17 +457,6 @@ static void five_nodes_are_restarted_one_after_the_other(void **state)
     cluster_load_end(fixture->load);
     check_no_attempt_failed(fixture->load);
     pass(fixture, "rolling restart of five");
-}
-
-static void change(struct cluster_lab *lab, const char *verb, const char *args)
-{
-    json_t *answer = NULL;
-    enum err err = cluster_lab_ask(lab, 0, verb, args, &answer);
-    if (err) {
-        const char *why = json_string_value(json_object_get(answer, "why"));
-        fail_msg("%s %s: %s, %s", verb, args, err_name(err), why ? why : "");
-    }
-    json_decref(answer);
 }
 
 static void await_status(struct cluster_lab *lab,
@@ -627,6 +725,7 @@ int main(int count, char **arguments)
         CASE(a_minority_refuses_and_says_who_is_missing),
         CASE(packets_that_are_lost_cost_time_only),
         CASE(a_full_disk_refuses_until_there_is_room),
+        CASE(a_full_disk_holds_up_only_what_its_node_leads),
         CASE(a_node_comes_back_with_an_empty_disk),
         CASE(five_nodes_are_restarted_one_after_the_other),
         CASE(nodes_are_upgraded_one_after_the_other_and_one_back_again),

@@ -1100,6 +1100,33 @@ static void a_change_that_is_refused_is_tried_again_at_leisure(void **state)
     CHECK(count_lines(fixture, "away for too long") == 1);
 }
 
+/* ---- full disks ---- */
+
+static uint32_t placed_on(const struct view *view, uint32_t number)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < view->map.shard_count; i++) {
+        count += shard_place_has(&view->map.places[i], number);
+    }
+    return count;
+}
+
+static void a_node_whose_disk_is_full_gets_no_shards(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *late = &fixture->nodes[FOUNDER_COUNT];
+    start(fixture, FOUNDER_COUNT);
+    sim_disk_fill(late->disk, FREE_BYTES_MIN - 1);
+    start(fixture, HOST_COUNT);
+    run_ms(fixture, 20000);
+    uint32_t number = host_number(late->host);
+    CHECK(number != MEMBER_NONE);
+    CHECK(placed_on(host_view(late->host), number) == 0);
+    sim_disk_fill(late->disk, UINT64_MAX);
+    run_ms(fixture, 20000);
+    CHECK(placed_on(host_view(late->host), number) == SHARD_COUNT * 3 / 4);
+}
+
 /* ---- feature levels ---- */
 
 static uint32_t level_of(const struct node *node)
@@ -1185,6 +1212,7 @@ int main(void)
         TEST(shards_that_nobody_leads_do_not_hold_up_the_others),
         TEST(moves_to_a_node_that_is_away_do_not_hold_up_the_others),
         TEST(a_change_that_is_refused_is_tried_again_at_leisure),
+        TEST(a_node_whose_disk_is_full_gets_no_shards),
         TEST(the_feature_level_rises_when_all_know_it),
         TEST(a_member_that_is_away_holds_the_feature_level),
         TEST(a_node_of_an_older_release_ends_and_is_not_let_in),

@@ -923,6 +923,15 @@ static void tells_when_the_disk_is_nearly_full_and_when_no_more(void **state)
     settle(fixture);
     CHECK(!wal_is_low(fixture->test.log)); /* without an append */
     sim_disk_fill(fixture->disk, 1 << 19);
+    fixture->test.fake.now_ns += UINT64_C(5000000000);
+    settle(fixture);
+    CHECK(wal_is_low(fixture->test.log)); /* others have filled it */
+    CHECK(!wal_is_out_of_room(fixture->test.log));
+    sim_disk_fill(fixture->disk, (1 << 19) - 1);
+    fixture->test.fake.now_ns += UINT64_C(1000000000);
+    settle(fixture);
+    CHECK(wal_is_out_of_room(fixture->test.log));
+    sim_disk_fill(fixture->disk, 1 << 19);
     reopen(fixture);
     CHECK(wal_is_low(fixture->test.log)); /* from the start */
 }
