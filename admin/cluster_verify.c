@@ -41,6 +41,9 @@ static enum exit_code fetch(const struct command *command,
         return code;
     }
     health_judge(&health, &facts);
+    if (!command_has(command, "stale")) {
+        health_judge_agreement(&health, remote, &facts);
+    }
     *answer = answer_of(&health, &facts);
     return *answer ? EXIT_CODE_OK
                    : command_failed(command, ERR_MEMORY, "the judgement");

@@ -1,6 +1,7 @@
 #include "admin/dev_command.h"
 
 #include "base/posix/posix_children.h"
+#include "base/posix/posix_files.h"
 #include "base/posix/posix_folder.h"
 #include "base/scope.h"
 #include "base/time_units.h"
@@ -87,6 +88,25 @@ static void path_of(char out[static PATH_BYTES],
                     const char *rest)
 {
     (void)snprintf(out, PATH_BYTES, "%.3800s/%s", dev->folder, rest);
+}
+
+/* Two clusters on one folder would take each other's files away. */
+static enum exit_code check_free(const struct dev *dev)
+{
+    for (uint32_t i = 0; i < NODES_MAX; i++) {
+        char path[PATH_BYTES];
+        char rest[128];
+        (void)snprintf(rest, sizeof rest, "data/n%u/lock", i + 1);
+        path_of(path, dev, rest);
+        if (posix_files_look_at_lock(path) == ERR_BUSY) {
+            command_say(dev->command,
+                        "%s: n%u runs there already. End that `troupe dev` "
+                        "with Ctrl-C, or give another --dir.",
+                        dev->folder, i + 1);
+            return EXIT_CODE_REFUSED;
+        }
+    }
+    return EXIT_CODE_OK;
 }
 
 /* A folder that was used before is used again, with its data. */
@@ -268,6 +288,9 @@ static enum exit_code run(const struct command *command)
     }
     if (code == EXIT_CODE_OK) {
         code = make_folder(&dev);
+    }
+    if (code == EXIT_CODE_OK) {
+        code = check_free(&dev);
     }
     if (code != EXIT_CODE_OK) {
         return code;

@@ -10,14 +10,10 @@
 
 #define LIST_SHOWN 8 /* of many; the rest is a number */
 
-struct about {
-    enum health_grade grade;
-    const char *means;
-    const char *next;
-};
-
-__attribute__((format(printf, 3, 4))) static void find(
-    struct health *health, const struct about *about, const char *format, ...)
+void health_find(struct health *health,
+                 const struct health_about *about,
+                 const char *format,
+                 ...)
 {
     va_list arguments;
     if (about->grade > health->grade) {
@@ -45,37 +41,41 @@ void health_judge_meta(struct health *health, const json_t *status)
     size_t missing = answer_count(status, "meta.missing");
     size_t voters = answer_count(status, "meta.voters");
     if (!answer_text(status, "meta.leader")) {
-        find(health,
-             &(struct about){HEALTH_CRITICAL,
-                             "Nothing can be changed, and no shard moves, "
-                             "until a majority of its voters talk again.",
-                             "troupe cluster links --node NODE"},
-             "the meta group has no leader");
+        health_find(health,
+                    &(struct health_about){
+                        HEALTH_CRITICAL,
+                        "Nothing can be changed, and no shard moves, "
+                        "until a majority of its voters talk again.",
+                        "troupe cluster links --node NODE"},
+                    "the meta group has no leader");
     } else if (missing > 0) {
-        find(health,
-             &(struct about){HEALTH_WARNING,
-                             "The cluster's own records have fewer copies "
-                             "that agree; a majority must stay.",
-                             "troupe cluster members"},
-             "%zu of %zu voters of the meta group away: %s", missing, voters,
-             names);
+        health_find(health,
+                    &(struct health_about){
+                        HEALTH_WARNING,
+                        "The cluster's own records have fewer copies "
+                        "that agree; a majority must stay.",
+                        "troupe cluster members"},
+                    "%zu of %zu voters of the meta group away: %s", missing,
+                    voters, names);
     }
     if (!answer_is(status, "founded") &&
         json_is_false(answer_at(status, "founded"))) {
-        find(health,
-             &(struct about){HEALTH_WARNING,
-                             "Not all shards have begun: all the nodes of the "
-                             "configuration must be up for that.",
-                             "troupe cluster members"},
-             "the cluster is still being founded");
+        health_find(health,
+                    &(struct health_about){
+                        HEALTH_WARNING,
+                        "Not all shards have begun: all the nodes of the "
+                        "configuration must be up for that.",
+                        "troupe cluster members"},
+                    "the cluster is still being founded");
     }
     if (answer_is(status, "paused")) {
-        find(health,
-             &(struct about){HEALTH_WARNING,
-                             "Shards stay where they are, also on nodes that "
-                             "drain.",
-                             "troupe shard resume"},
-             "rebalancing is paused");
+        health_find(health,
+                    &(struct health_about){
+                        HEALTH_WARNING,
+                        "Shards stay where they are, also on nodes that "
+                        "drain.",
+                        "troupe shard resume"},
+                    "rebalancing is paused");
     }
 }
 
@@ -88,30 +88,46 @@ void health_judge_node(struct health *health, const json_t *node)
     char next[128];
     (void)snprintf(next, sizeof next, "troupe node show %.63s", name);
     if (strcmp(state, "down") == 0 || json_is_false(answer_at(node, "is_up"))) {
-        find(health,
-             &(struct about){HEALTH_CRITICAL,
-                             "Its shards are led by others, with one copy "
-                             "less, until it is back or its shards have moved.",
-                             next},
-             "node %s is down", name);
+        health_find(health,
+                    &(struct health_about){
+                        HEALTH_CRITICAL,
+                        "Its shards are led by others, with one copy "
+                        "less, until it is back or its shards have moved.",
+                        next},
+                    "node %s is down", name);
         return;
     }
     if (answer_number(node, "heard_by") < answer_number(node, "observers")) {
-        find(health,
-             &(struct about){HEALTH_WARNING,
-                             "Some nodes do not hear it: a network that is "
-                             "broken in part, or a node that is very slow.",
-                             "troupe cluster links --node NODE"},
-             "node %s is heard by %" PRId64 " of %" PRId64 " nodes", name,
-             answer_number(node, "heard_by"), answer_number(node, "observers"));
+        health_find(health,
+                    &(struct health_about){
+                        HEALTH_WARNING,
+                        "Some nodes do not hear it: a network that is "
+                        "broken in part, or a node that is very slow.",
+                        "troupe cluster links --node NODE"},
+                    "node %s is heard by %" PRId64 " of %" PRId64 " nodes",
+                    name, answer_number(node, "heard_by"),
+                    answer_number(node, "observers"));
+    }
+    if (answer_number(node, "staying") > 0) {
+        health_find(health,
+                    &(struct health_about){
+                        HEALTH_WARNING,
+                        "As many nodes as a shard has replicas must stay: "
+                        "its drain waits for another node, or for "
+                        "`troupe node uncordon`.",
+                        next},
+                    "node %s drains, and %" PRId64 " shards have nowhere to go",
+                    name, answer_number(node, "staying"));
+        return;
     }
     if (strcmp(state, "active") != 0) {
-        find(health,
-             &(struct about){HEALTH_WARNING,
-                             "It takes no new shards, until `troupe node "
-                             "uncordon`.",
-                             next},
-             "node %s is %s", name, state);
+        health_find(
+            health,
+            &(struct health_about){HEALTH_WARNING,
+                                   "It takes no new shards, until `troupe node "
+                                   "uncordon`.",
+                                   next},
+            "node %s is %s", name, state);
     }
 }
 
@@ -136,14 +152,15 @@ void health_judge_nodes(struct health *health, const json_t *nodes)
         health_judge_node(health, node);
         if (answer_is(node, "is_up") && answer_has_number(node, "view") &&
             answer_number(node, "view") < newest) {
-            find(health,
-                 &(struct about){HEALTH_WARNING,
-                                 "It has not heard of the latest change yet: "
-                                 "look again in some seconds.",
-                                 "troupe cluster members --watch"},
-                 "node %s has view %" PRId64 ", the newest is %" PRId64,
-                 answer_name(node, "name"), answer_number(node, "view"),
-                 newest);
+            health_find(health,
+                        &(struct health_about){
+                            HEALTH_WARNING,
+                            "It has not heard of the latest change yet: "
+                            "look again in some seconds.",
+                            "troupe cluster members --watch"},
+                        "node %s has view %" PRId64 ", the newest is %" PRId64,
+                        answer_name(node, "name"), answer_number(node, "view"),
+                        newest);
         }
     }
 }
@@ -198,7 +215,7 @@ static bool is_elsewhere(const json_t *shard)
 static void judge_list(struct health *health,
                        const json_t *shards,
                        bool (*is_so)(const json_t *shard),
-                       const struct about *about,
+                       const struct health_about *about,
                        const char *what)
 {
     struct shard_list list = {.count = 0};
@@ -209,8 +226,8 @@ static void judge_list(struct health *health,
         }
     }
     if (list.count > 0) {
-        find(health, about, "%" PRIu32 " shard%s %s: %s", list.count,
-             list.count == 1 ? "" : "s", what, list.text);
+        health_find(health, about, "%" PRIu32 " shard%s %s: %s", list.count,
+                    list.count == 1 ? "" : "s", what, list.text);
     }
 }
 
@@ -226,25 +243,28 @@ static bool is_led_but_lagging(const json_t *shard)
 
 static void judge_shards(struct health *health, const json_t *shards)
 {
-    judge_list(health, shards, is_unled,
-               &(struct about){HEALTH_CRITICAL,
+    judge_list(
+        health, shards, is_unled,
+        &(struct health_about){HEALTH_CRITICAL,
                                "Their requests wait or are refused. Too many "
                                "of their replicas are away, or an election is "
                                "under way.",
                                "troupe cluster members"},
-               "without a leader");
-    judge_list(health, shards, is_led_but_lagging,
-               &(struct about){HEALTH_WARNING,
+        "without a leader");
+    judge_list(
+        health, shards, is_led_but_lagging,
+        &(struct health_about){HEALTH_WARNING,
                                "They serve, but a replica is away, far behind "
                                "or still being made.",
                                "troupe shard map --watch"},
-               "with replicas that are not whole");
-    judge_list(health, shards, is_elsewhere,
-               &(struct about){HEALTH_WARNING,
+        "with replicas that are not whole");
+    judge_list(
+        health, shards, is_elsewhere,
+        &(struct health_about){HEALTH_WARNING,
                                "They serve; leadership goes back to the owner "
                                "by itself when that is up.",
                                "troupe shard map"},
-               "led by another node than their owner");
+        "led by another node than their owner");
 }
 
 void health_judge_shards(struct health *health, const json_t *map)

@@ -33,6 +33,19 @@ struct health {
     struct health_finding findings[HEALTH_FINDING_COUNT_MAX];
 };
 
+struct health_about {
+    enum health_grade grade;
+    const char *means; /* static */
+    const char *next;  /* copied */
+};
+
+/* Add a finding; what is too much is left out, its grade counts. */
+__attribute__((format(printf, 3, 4))) void health_find(
+    struct health *health,
+    const struct health_about *about,
+    const char *format,
+    ...);
+
 /* The answers that a judgement needs. All zero at first. */
 struct health_facts {
     json_t *status; /* cluster.status */
@@ -56,5 +69,14 @@ void health_judge_nodes(struct health *health, const json_t *nodes);
 void health_judge_shards(struct health *health, const json_t *map);
 void health_judge_node(struct health *health, const json_t *node);
 void health_judge_shard(struct health *health, const json_t *shard);
+
+/*
+ * Ask every node that is up for itself: whether all have the same view of the
+ * same cluster, no shard is led twice, clocks agree. Looks some times, since
+ * what has just changed takes a moment. Of the facts, `status` and `nodes`.
+ */
+void health_judge_agreement(struct health *health,
+                            const struct remote *remote,
+                            const struct health_facts *facts);
 
 #endif

@@ -266,6 +266,32 @@ enum exit_code remote_connect(struct remote **out,
     return EXIT_CODE_OK;
 }
 
+enum exit_code remote_connect_node(struct remote **out,
+                                   const struct remote *remote,
+                                   const struct client_node *node,
+                                   struct err_detail *why)
+{
+    scoped(remote_close) struct remote *own = calloc(1, sizeof *own);
+    if (!own) {
+        return EXIT_CODE_FAILED;
+    }
+    own->command = remote->command;
+    own->identity = identity_ref(remote->identity);
+    own->trust = trust_ref(remote->trust);
+    own->timeout_ms = remote->timeout_ms;
+    enum exit_code code = dial(own, node, 1, why);
+    if (!code) {
+        *out = own;
+        own = NULL; /* the caller owns it now */
+    }
+    return code;
+}
+
+const struct command *remote_command(const struct remote *remote)
+{
+    return remote->command;
+}
+
 static void say(const struct command *command,
                 enum exit_code code,
                 struct err_detail *why)

@@ -34,6 +34,7 @@
         .text = "how long to wait for a link, and for an answer (10s)"       \
     }
 
+struct client_node;
 struct remote;
 
 /*
@@ -51,6 +52,15 @@ enum exit_code remote_connect(struct remote **out,
 /* The same, and say what is wrong. */
 enum exit_code remote_open(struct remote **out, const struct command *command);
 void remote_close(struct remote **remote);
+
+/* Link with one node more, as the same one: with its door as node.ls says. The
+ * other remote may be closed first. Nothing is said. */
+enum exit_code remote_connect_node(struct remote **out,
+                                   const struct remote *remote,
+                                   const struct client_node *node,
+                                   struct err_detail *why);
+
+const struct command *remote_command(const struct remote *remote);
 
 struct remote_question {
     const char *verb;

@@ -68,6 +68,20 @@ static void write_report(const struct control *control,
     fields_nil(fields, "resident_bytes");
 }
 
+/* Of one that drains: shards that have nowhere to go. */
+static void write_staying(const struct control *control,
+                          const struct member *member,
+                          struct fields *fields)
+{
+    uint32_t staying = 0;
+    if (member->state == MEMBER_DRAINING &&
+        control_staying(control, member->number, &staying) == ERR_NONE) {
+        fields_uint(fields, "staying", staying);
+    } else {
+        fields_nil(fields, "staying");
+    }
+}
+
 static void write_member(const struct control *control,
                          const struct member *member,
                          const struct control_tally *tally,
@@ -85,6 +99,7 @@ static void write_member(const struct control *control,
     fields_uint(fields, "replicas", tally->replicas[number]);
     fields_uint(fields, "leads", tally->leads[number]);
     write_report(control, member, fields);
+    write_staying(control, member, fields);
     fields_int(fields, "since_ms", member->since_ms);
     fields_text(fields, "door", member->door);
 }

@@ -22,7 +22,7 @@
 #include "tests/support/temp_folder.h"
 
 #define WORD_COUNT_MAX 24
-#define ANSWER_COUNT_MAX 12
+#define ANSWER_COUNT_MAX 16
 #define ANSWER_BYTES_MAX 8192
 
 struct canned {
@@ -378,6 +378,10 @@ static const char node_away[] =
     "{\"v\":1,\"node\":\"one\",\"name\":\"two\",\"state\":\"active\","
     "\"is_up\":false,\"owners\":1,\"leads\":0}";
 
+static const char info[] =
+    "{\"v\":1,\"node\":\"one\",\"view\":17,\"name\":\"one\",\"ready\":true,"
+    "\"leads\":1,\"cluster_id\":\"00ff\",\"view_digest\":\"abc\"}";
+
 static const char map[] =
     "{\"v\":1,\"node\":\"one\",\"view\":17,\"map\":{\"version\":9},"
     "\"nodes_with_version\":3,\"balance\":{\"owners_max\":1,"
@@ -730,6 +734,7 @@ static void verifies_a_cluster(void **state)
     answer("cluster.status", status);
     answer("node.ls", nodes);
     answer("shard.map", map);
+    answer("node.info", info);
     CHECK(run("cluster verify") == 0);
     CHECK(says(fixture.out, "All is well"));
     CHECK(run("cluster verify --json") == 0);
@@ -741,12 +746,62 @@ static void verifies_a_cluster(void **state)
                             "shards led | members=3"));
 }
 
+static void finds_nodes_that_do_not_agree(void **state)
+{
+    (void)state;
+    fixture.is_free = true;
+    fixture.patience = 100;
+    answer("cluster.status", status);
+    answer("node.ls", nodes);
+    answer("shard.map", map);
+    answer_times("node.info", ERR_NONE,
+                 "{\"v\":1,\"view\":17,\"name\":\"one\",\"ready\":true,"
+                 "\"leads\":2,\"cluster_id\":\"00ff\",\"view_digest\":\"a\"}",
+                 1);
+    answer("node.info", info); /* it passes */
+    CHECK(run("cluster verify") == 0);
+    CHECK(fixture.wait_count == 1);
+    memset(&fake, 0, sizeof fake);
+    answer("cluster.status", status);
+    answer("node.ls", nodes);
+    answer("shard.map", map);
+    for (int i = 0; i < 4; i++) {
+        answer_times("node.info", ERR_NONE, info, 1);
+        answer_times("node.info", ERR_NONE,
+                     "{\"v\":1,\"view\":17,\"name\":\"two\",\"ready\":false,"
+                     "\"why\":\"shard 3\",\"leads\":2,\"cluster_id\":\"00ff\","
+                     "\"view_digest\":\"d\",\"now_ms\":1}",
+                     1);
+    }
+    CHECK(run("cluster verify") == 1);
+    CHECK(fixture.wait_count == 3);
+    CHECK(
+        says(fixture.out, "node two has view 17 (d), node one view 17 (abc)"));
+    CHECK(says(fixture.out, "node two is not ready: shard 3"));
+    CHECK(says(fixture.out, "the clock of node two is"));
+    CHECK(says(fixture.out, "the nodes lead 3 shards of 2"));
+    fixture.is_free = false;
+}
+
+static void a_drain_that_cannot_end_is_found(void **state)
+{
+    (void)state;
+    answer("cluster.status", status);
+    answer("node.ls",
+           "{\"v\":1,\"view\":17,\"members\":[{\"name\":\"two\",\"state\":"
+           "\"draining\",\"is_up\":true,\"staying\":4}]}");
+    answer("shard.map", map);
+    CHECK(run("doctor") == 1);
+    CHECK(says(fixture.out, "node two drains, and 4 shards have nowhere"));
+}
+
 static void finds_what_is_wrong(void **state)
 {
     (void)state;
     answer("cluster.status", status);
     answer("node.ls", nodes_bad);
     answer("shard.map", map_bad);
+    answer("node.info", info);
     CHECK(run("cluster verify") == 1);
     CHECK(says(fixture.out, "node one has view 16, the newest is 17"));
     CHECK(says(fixture.out, "critical: node two is down"));
@@ -1415,6 +1470,8 @@ int main(void)
         TEST(shows_what_became_of_a_shard),
         TEST(shows_the_shards_with_the_most_of_it),
         TEST(verifies_a_cluster),
+        TEST(finds_nodes_that_do_not_agree),
+        TEST(a_drain_that_cannot_end_is_found),
         TEST(finds_what_is_wrong),
         TEST(check_has_an_exit_status_of_its_own),
         TEST(drains_when_the_name_is_typed),

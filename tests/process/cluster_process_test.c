@@ -587,6 +587,58 @@ static void a_node_joins_and_another_leaves_for_good(void **state)
     pass(fixture, "join, drain, forget");
 }
 
+/* The exit code of a command of the operator's. */
+static int operate(const struct cluster_lab *lab, const char *line)
+{
+    int code =
+        cluster_lab_troupe(lab, "%s --config lab/operator/cluster.yaml", line);
+    print_message("troupe %s: %d\n", line, code);
+    return code;
+}
+
+static bool is_plan_made(const json_t *answer)
+{
+    const json_t *op;
+    size_t i;
+    json_array_foreach(json_object_get(answer, "ops"), i, op)
+    {
+        const char *kind = json_string_value(json_object_get(op, "kind"));
+        if (kind && strcmp(kind, "rebalance") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What `delta` gets when it is to hold shards again, it cannot take while it
+ * is away: so there is time to wait for it in vain, and to call it off. */
+static void what_takes_long_is_waited_for_and_called_off(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        start_loaded(fixture, &(struct cluster_lab_plan){.node_count = 4});
+    CHECK(operate(lab, "node wait delta --deadline 60s") == 0);
+    CHECK(operate(lab, "node drain delta --yes --detach") == 0);
+    CHECK(operate(lab, "op wait drain-delta --deadline 60s") == 0);
+    CHECK(operate(lab, "node wait delta --state drained") == 0);
+    cluster_lab_kill(lab, 3);
+    CHECK(operate(lab, "node wait delta --state away --deadline 60s") == 0);
+    CHECK(operate(lab, "node uncordon delta") == 0);
+    CHECK(operate(lab, "op wait drain-delta") == 8);
+    cluster_lab_await(lab, &(struct cluster_lab_question){
+                               .verb = "op.ls", .is_so = is_plan_made});
+    CHECK(operate(lab, "op wait rebalance-1 --deadline 1s") == 5);
+    CHECK(operate(lab, "op cancel rebalance-1 --yes") == 0);
+    CHECK(operate(lab, "op wait rebalance-1") == 8);
+    cluster_lab_start(lab, 3);
+    CHECK(operate(lab, "shard rebalance --yes --wait --deadline 60s") == 0);
+    CHECK(operate(lab, "op cancel rebalance-1 --yes") == 7);
+    CHECK(operate(lab, "op wait rebalance-99999") == 2);
+    cluster_lab_await_whole(lab, 0);
+    cluster_load_await(fixture->load, LOAD);
+    pass(fixture, "drain, rebalance, cancel");
+}
+
 /* ---- what is not right ---- */
 
 static void a_bad_start_says_why_and_how_it_ended(void **state)
@@ -730,6 +782,7 @@ int main(int count, char **arguments)
         CASE(five_nodes_are_restarted_one_after_the_other),
         CASE(nodes_are_upgraded_one_after_the_other_and_one_back_again),
         CASE(a_node_joins_and_another_leaves_for_good),
+        CASE(what_takes_long_is_waited_for_and_called_off),
         CASE(a_bad_start_says_why_and_how_it_ended),
         CASE(a_log_that_is_gone_is_not_taken_for_a_new_one),
         CASE(an_expired_certificate_is_refused_at_the_start),
