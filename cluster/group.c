@@ -345,7 +345,7 @@ static uint64_t on_save(void *context, const struct wal_record *record)
 {
     struct group *group = context;
     struct wal_record full = *record;
-    struct group_mark mark = {.number = group->config.raft.number};
+    struct group_mark mark = {.number = raft_number(group->raft)};
     uint8_t buffer[GROUP_MARK_BYTES_MAX];
     full.group = group->config.id;
     if (record->kind == WAL_SNAPSHOT) {
@@ -664,6 +664,23 @@ FALLIBLE group_transfer(struct group *group, uint64_t number)
     enum err err = raft_transfer(group->raft, now_ns(group), number);
     group_go_on(group);
     return err == ERR_DENIED ? ERR_NOT_LEADER : err;
+}
+
+FALLIBLE group_take_over(struct group *group, const struct raft_member *self)
+{
+    if (!snapshots_stop_receiving(group)) {
+        return ERR_BUSY;
+    }
+    enum err err = raft_take_over(group->raft, now_ns(group), self);
+    group_go_on(group);
+    wake(group); /* it stands for election as soon as all is durable */
+    return err;
+}
+
+void group_retire(struct group *group)
+{
+    raft_retire(group->raft, now_ns(group));
+    group_go_on(group);
 }
 
 FALLIBLE group_snapshot(struct group *group)

@@ -165,6 +165,11 @@ FALLIBLE group_reconfigure(struct group *group,
                            const struct raft_configuration *next);
 FALLIBLE group_transfer(struct group *group, uint64_t number);
 
+/* See raft_take_over() and raft_retire(). Take over, ERR_BUSY: also, a snapshot
+ * is being taken */
+FALLIBLE group_take_over(struct group *group, const struct raft_member *self);
+void group_retire(struct group *group);
+
 /* Make a snapshot now. ERR_BUSY: one is being made, one has just failed,
  * nothing is new, or the machine has no time for it */
 FALLIBLE group_snapshot(struct group *group);

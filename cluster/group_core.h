@@ -146,6 +146,9 @@ bool snapshots_are_idle(const struct group *group);
 
 FALLIBLE snapshots_save(struct group *group);
 void snapshots_want(struct group *group, uint64_t number);
+
+/* Of a leader that is none any more. False: not while a piece is written. */
+bool snapshots_stop_receiving(struct group *group);
 void snapshots_on_piece(struct group *group,
                         const struct raft_message *message);
 void snapshots_on_reply(struct group *group,

@@ -509,6 +509,15 @@ static void stop_receiving(struct group *group)
     snapshots->piece = 0;
 }
 
+bool snapshots_stop_receiving(struct group *group)
+{
+    if (group->snapshots.receive.step != SNAPSHOT_IDLE) {
+        return false;
+    }
+    stop_receiving(group);
+    return true;
+}
+
 /* And from the beginning, when it is sent again. */
 static void fail_receiving(struct group *group, enum err err, const char *what)
 {

@@ -61,6 +61,10 @@ void raft_receive(struct raft *raft,
     if (message->to != raft->config.number) {
         return; /* for one that was here before */
     }
+    if (raft->is_retired || raft_generation_of(message->from) !=
+                                raft_generation_of(raft->config.number)) {
+        return;
+    }
     if (message->kind == RAFT_PRE_VOTE) {
         raft_vote_on_pre_vote(raft, now_ns, message);
         return;
@@ -187,20 +191,6 @@ void raft_campaign_soon(struct raft *raft, uint64_t now_ns)
 
 /* ---- snapshots ---- */
 
-static void save_snapshot(struct raft *raft, uint64_t last)
-{
-    uint8_t buffer[RAFT_CONFIGURATION_BYTES_MAX];
-    struct writer writer = writer_of(buffer, sizeof buffer);
-    raft_configuration_encode(
-        raft_configuration_at(raft, raft->log.snapshot_index), &writer);
-    uint64_t number = raft_core_save(
-        raft, &(struct wal_record){.kind = WAL_SNAPSHOT,
-                                   .index = raft->log.snapshot_index,
-                                   .term = raft->log.snapshot_term,
-                                   .bytes = writer_bytes(&writer)});
-    raft_log_writing(&raft->log, number, last);
-}
-
 void raft_compact(struct raft *raft, uint64_t index)
 {
     assert(index <= raft->commit);
@@ -208,7 +198,7 @@ void raft_compact(struct raft *raft, uint64_t index)
         return;
     }
     raft_log_compact(&raft->log, index, raft->config.keep_bytes);
-    save_snapshot(raft, index);
+    raft_core_save_snapshot(raft, index);
 }
 
 void raft_keep(struct raft *raft, size_t keep_bytes)
@@ -250,7 +240,7 @@ bool raft_install(struct raft *raft,
     if (raft->verified < index) {
         raft->verified = index;
     }
-    save_snapshot(raft, index);
+    raft_core_save_snapshot(raft, index);
     raft->owes_ack = true;
     raft_core_wait_for_election(raft, now_ns);
     return true;

@@ -190,6 +190,33 @@ void raft_campaign_soon(struct raft *raft, uint64_t now_ns);
  * leader's may come with its heartbeats: UINT64_MAX. */
 uint64_t raft_due_ns(const struct raft *raft);
 
+/* ---- the end of a group that has lost its majority ---- */
+
+/*
+ * Become the only voter, under a number of a new generation: with what is in
+ * the log here, and without whatever the others had beyond it. Then it leads
+ * by itself, and takes in others as any leader does. Who belonged to the group
+ * before does not any more, and is not heard. Only when a person has decided
+ * so, and once for each generation: nothing here knows of other replicas that
+ * do the same.
+ *
+ * What a crash interrupts may be done again with the same number; until then
+ * this replica leads and votes no more.
+ *
+ * ERR_BUSY        somebody leads, or something is being written: try again
+ * ERR_INVALID     the number is not greater than all that were used
+ * ERR_NOT_FOUND   its applied state is gone
+ * ERR_MEMORY
+ */
+FALLIBLE raft_take_over(struct raft *raft,
+                        uint64_t now_ns,
+                        const struct raft_member *self);
+
+/* The group goes on elsewhere in another generation: say and hear nothing any
+ * more. Until the next raft_open(), or until it takes over itself. */
+void raft_retire(struct raft *raft, uint64_t now_ns);
+bool raft_is_retired(const struct raft *raft);
+
 /* ---- requests; of the leader ---- */
 
 /*

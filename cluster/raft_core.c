@@ -133,3 +133,17 @@ enum err raft_core_append(struct raft *raft, const struct raft_entry *entry)
     raft_log_writing(&raft->log, number, entry->index);
     return ERR_NONE;
 }
+
+void raft_core_save_snapshot(struct raft *raft, uint64_t last)
+{
+    uint8_t buffer[RAFT_CONFIGURATION_BYTES_MAX];
+    struct writer writer = writer_of(buffer, sizeof buffer);
+    raft_configuration_encode(
+        raft_configuration_at(raft, raft->log.snapshot_index), &writer);
+    uint64_t number = raft_core_save(
+        raft, &(struct wal_record){.kind = WAL_SNAPSHOT,
+                                   .index = raft->log.snapshot_index,
+                                   .term = raft->log.snapshot_term,
+                                   .bytes = writer_bytes(&writer)});
+    raft_log_writing(&raft->log, number, last);
+}

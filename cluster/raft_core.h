@@ -1,7 +1,8 @@
 /*
  * What the files of Raft's core share: raft.c (events and life), raft_vote.c
  * (elections), raft_leader.c, raft_progress.c (the leader's side of one
- * follower), raft_follower.c, and raft_core.c for all of them.
+ * follower), raft_follower.c, raft_recover.c (the loss of a majority), and
+ * raft_core.c for all of them.
  */
 
 #ifndef CLUSTER_RAFT_CORE_H
@@ -53,6 +54,7 @@ struct raft {
     uint64_t commit;
     bool needs_snapshot;
     bool is_started;
+    bool is_retired;
 
     /* Term and vote lie in the log in front of whatever follows from them, and
      * nothing is promised before they are durable. */
@@ -112,6 +114,10 @@ void raft_core_follow(struct raft *raft,
                       uint64_t leader);
 void raft_core_step_down(struct raft *raft, uint64_t now_ns);
 enum err raft_core_append(struct raft *raft, const struct raft_entry *entry);
+
+/* The record of the log's snapshot, and with it whose log it is; when it is
+ * durable, all up to `last` is. */
+void raft_core_save_snapshot(struct raft *raft, uint64_t last);
 
 /* ---- raft_vote.c ---- */
 

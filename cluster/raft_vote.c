@@ -31,7 +31,7 @@ static bool is_needed(const struct raft *raft)
 
 bool raft_vote_may_campaign(const struct raft *raft)
 {
-    return raft->role != RAFT_LEADER && is_needed(raft) &&
+    return raft->role != RAFT_LEADER && !raft->is_retired && is_needed(raft) &&
            !raft_core_is_writing(raft);
 }
 

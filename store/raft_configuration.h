@@ -31,6 +31,26 @@ struct raft_member {
     bool is_voter;
 };
 
+/*
+ * A group begins in generation 0. Each time one of its replicas takes over
+ * because a majority was lost for good, or the group begins anew, it is another
+ * generation, whose numbers are all greater. Replicas of different generations
+ * have nothing to say to each other.
+ */
+#define RAFT_GENERATION_SHIFT 32
+#define RAFT_GENERATION_MAX (UINT32_MAX - 1)
+
+static inline uint32_t raft_generation_of(uint64_t number)
+{
+    return (uint32_t)(number >> RAFT_GENERATION_SHIFT);
+}
+
+/* The number of the one with which a generation begins. */
+static inline uint64_t raft_generation_first(uint32_t generation)
+{
+    return ((uint64_t)generation << RAFT_GENERATION_SHIFT) + 1;
+}
+
 struct raft_configuration {
     uint64_t next_number; /* greater than all that were ever used */
     uint32_t count;
