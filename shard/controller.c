@@ -162,6 +162,29 @@ static bool see_level(struct host *host)
     return true;
 }
 
+/* ---- recoveries ---- */
+
+/* One that has come to its end; whether there was any. */
+static bool see_recovered(struct host *host)
+{
+    for (uint32_t i = 0; i < host->view->recovery_count; i++) {
+        uint32_t shard = host->view->recoveries[i].shard;
+        const struct shard_news *news = &host->news->shards[shard];
+        uint32_t generation = host->view->map.places[shard].generation;
+        if (is_fresh(host, news->heard_ns) &&
+            news->report.generation >= generation) {
+            struct view_change what = {.kind = VIEW_RECOVERED,
+                                       .number = shard,
+                                       .generation = generation};
+            view_change_say(&what, "shard %u serves again: generation %u",
+                            shard, generation);
+            change(host, &what);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- the map ---- */
 
 /* A node whose disk is nearly full keeps what it has and gets nothing more, as
@@ -454,6 +477,9 @@ void controller_step(struct host *host)
     }
     note_members(host);
     note_places(host);
+    if (see_recovered(host)) {
+        return;
+    }
     if (host_now_ns(host) - host->news->since_ns >= SETTLE_NS &&
         !see_members(host) && !see_level(host)) {
         place(host);

@@ -547,7 +547,8 @@ static uint32_t leader_by_replica(const struct host *host, uint32_t group)
 
 uint32_t host_leader(const struct host *host, uint32_t shard)
 {
-    if (host_group(host, shard_group_id(shard))) {
+    const struct group *group = host_group(host, shard_group_id(shard));
+    if (group && !raft_is_retired(group_raft(group))) {
         return leader_by_replica(host, shard_group_id(shard));
     }
     if (!host->view || shard >= host->view->map.shard_count) {
@@ -608,6 +609,7 @@ static void run_step(struct timer *timer)
     }
     sync_known(host);
     join_step(host);
+    recover_step(host);
     replicas_step(host);
     controller_step(host);
     leave_step(host);
@@ -712,6 +714,7 @@ enum err host_open(struct host **out,
     }
     for (uint32_t i = 0; i < MULTIRAFT_GROUPS_MAX; i++) {
         host->slots[i].leader = MEMBER_NONE;
+        host->slots[i].seen_generation = GENERATION_UNSEEN;
     }
     enum err err = history_open(&host->history);
     if (!err) {

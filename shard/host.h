@@ -88,6 +88,10 @@ struct host_config {
     uint32_t down_ms;   /* a member away for so long is MEMBER_DOWN */
     uint32_t moves_max; /* shards that change replicas at the same time */
     bool may_found;     /* false: joins only */
+    /* A majority of the meta group's voters is gone for good: be the one that
+     * takes it over. Refused (on_failed with ERR_REFUSED) if one of them leads,
+     * a majority of them is there, or this node has no replica. */
+    bool recovers_meta;
 #ifdef TROUPE_FAULTS
     enum host_fault fault;
 #endif
@@ -184,6 +188,7 @@ struct host_replica {
 struct host_shard_report {
     uint32_t leader; /* MEMBER_NONE: nobody says that it leads */
     uint64_t term;
+    uint32_t generation; /* of the group; see store/raft_configuration.h */
     uint64_t applied_index;
     uint64_t log_bytes;
     uint64_t rate; /* committed entries per second, about */

@@ -4,6 +4,7 @@
  *   host.c            life, the view, peers, who leads
  *   host_join.c       founding, joining, fetching the view
  *   host_replicas.c   replicas here, and the members of groups that we lead
+ *   host_recover.c    groups that have lost their majority for good
  *   host_leave.c      what a node leads goes to others before it ends
  *   host_bus.c        the key of the bus
  *   host_trust.c      revocations reach all nodes
@@ -41,6 +42,8 @@ struct known {
     uint64_t disk_id;
     uint64_t view_version;
     bool has_data;
+    bool has_meta; /* a replica of the meta group */
+    uint32_t meta_generation;
     bool is_equal; /* its settings of `cluster` are ours */
 
     /* Of host_bus.c: the bus key that it has of us, in this session. */
@@ -74,6 +77,8 @@ struct lost_member {
     uint64_t until_ns;
 };
 
+#define GENERATION_UNSEEN UINT32_MAX
+
 /* A shard, or (the first) the meta group, by the number of its group. */
 struct slot {
     struct machine machine;
@@ -87,6 +92,10 @@ struct slot {
     const char *waits;   /* what reconcile() said last; NULL: all is well */
     uint64_t rate_index; /* applied at the last report */
     uint64_t rate_ns;    /* when that was */
+
+    /* Of host_recover.c. */
+    uint32_t seen_generation; /* the first that was confirmed in this process */
+    uint64_t recover_ns;      /* not to be tried before */
 };
 
 struct shard_news {
@@ -173,9 +182,14 @@ struct host {
     bool is_started;
     bool is_leaving;
     bool is_stopped;
-    bool has_losses;  /* the log does not know of which groups */
-    uint64_t sync_ns; /* when the peers are next looked through */
-    bool is_view_new; /* to be acted upon in the next step */
+    bool has_losses;    /* the log does not know of which groups */
+    uint64_t sync_ns;   /* when the peers are next looked through */
+    bool is_view_new;   /* to be acted upon in the next step */
+    uint64_t listen_ns; /* of host_recover.c: since when others are listened
+                           for; 0: not yet */
+    uint64_t note_ns;   /* that the meta group was taken over is not to be said
+                           before */
+    bool is_noting;     /* it is being said */
     char why_not_joined[sizeof((struct err_detail *)0)->text];
     uint8_t *buffer; /* for questions and answers */
     size_t buffer_bytes;
@@ -269,6 +283,17 @@ void replicas_serve(struct host *host);
 FALLIBLE replicas_begin(struct host *host,
                         uint32_t group,
                         const struct raft_configuration *members);
+
+/* The same with a number of which the meta group has made sure that it is new:
+ * whatever the log has, or has lost, of the group is of no more use. */
+FALLIBLE replicas_begin_anew(struct host *host,
+                             uint32_t group,
+                             const struct raft_configuration *members);
+
+/* ---- host_recover.c ---- */
+
+/* Before replicas_step(). */
+void recover_step(struct host *host);
 
 /* ---- host_report.c ---- */
 

@@ -134,6 +134,14 @@ static void begin_meta(struct host *host, const struct hello *hello)
     }
 }
 
+static void note_meta(struct known *known, const struct hello *hello)
+{
+    struct raft_configuration members;
+    known->has_meta = !raft_configuration_decode(&members, hello->meta_members);
+    known->meta_generation =
+        known->has_meta ? raft_generation_of(members.next_number - 1) : 0;
+}
+
 static void on_hello_answer(struct errand *errand,
                             enum err err,
                             struct bytes answer)
@@ -151,6 +159,7 @@ static void on_hello_answer(struct errand *errand,
     known->disk_id = hello.disk_id;
     known->view_version = hello.view_version;
     known->has_data = hello.has_data;
+    note_meta(known, &hello);
     known->is_equal = hello.is_equal;
     if (hello.view_version > host->newest_version) {
         host->newest_version = hello.view_version;

@@ -209,6 +209,28 @@ static bool deal_with_losses(struct host *host,
     return true;
 }
 
+/* In place of what there is. */
+static enum err found(struct host *host,
+                      uint32_t id,
+                      const struct raft_configuration *members)
+{
+    struct group *group = NULL;
+    enum err err = drop(host, id);
+    if (!err) {
+        err = open_machine(host, id);
+    }
+    if (err) {
+        return err;
+    }
+    err = multiraft_group_found(host->multiraft, id, &host->slots[id].machine,
+                                members, &group);
+    host->is_view_new |= id == META_GROUP; /* founders have numbers now */
+    if (err) {
+        close_machine(host, id);
+    }
+    return err;
+}
+
 enum err replicas_begin(struct host *host,
                         uint32_t id,
                         const struct raft_configuration *members)
@@ -225,20 +247,18 @@ enum err replicas_begin(struct host *host,
         !deal_with_losses(host, members, number)) {
         return ERR_REVOKED;
     }
-    enum err err = drop(host, id);
-    if (!err) {
-        err = open_machine(host, id);
+    return found(host, id, members);
+}
+
+enum err replicas_begin_anew(struct host *host,
+                             uint32_t id,
+                             const struct raft_configuration *members)
+{
+    if (host->has_losses) {
+        multiraft_forget_unlisted(host->multiraft);
+        host->has_losses = false;
     }
-    if (err) {
-        return err;
-    }
-    err = multiraft_group_found(host->multiraft, id, &host->slots[id].machine,
-                                members, &group);
-    host->is_view_new |= id == META_GROUP; /* founders have numbers now */
-    if (err) {
-        close_machine(host, id);
-    }
-    return err;
+    return found(host, id, members);
 }
 
 /* ---- what others say of replicas ---- */

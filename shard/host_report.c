@@ -44,7 +44,8 @@ static uint64_t rate_of(struct host *host, uint32_t id, uint64_t applied)
     return rate;
 }
 
-/* [shard, term, applied, log bytes, rate, [[node, votes, lag], ...]] */
+/* [shard, term, applied, log bytes, rate, [[node, votes, lag], ...],
+ * generation]; without the last one from those who do not know it */
 static void write_shard(struct host *host,
                         struct writer *writer,
                         uint32_t shard,
@@ -53,7 +54,7 @@ static void write_shard(struct host *host,
     const struct raft *raft = group_raft(group);
     const struct raft_configuration *members = raft_newest_configuration(raft);
     uint64_t applied = group_applied_index(group);
-    pack_record(writer, 6);
+    pack_record(writer, 7);
     pack_uint(writer, shard);
     pack_uint(writer, raft_term(raft));
     pack_uint(writer, applied);
@@ -74,6 +75,7 @@ static void write_shard(struct host *host,
                               : 0);
         pack_record_end(writer);
     }
+    pack_uint(writer, raft_generation_of(raft_number(raft)));
     pack_record_end(writer);
 }
 
@@ -270,9 +272,13 @@ static bool read_shard(struct host *host,
         shard >= news->shard_count) {
         return false;
     }
-    pack_skip_count(reader, fields - 6);
+    if (fields > 6) {
+        report.generation = (uint32_t)pack_read_uint_to(reader, UINT32_MAX);
+    }
+    pack_skip_count(reader, fields > 7 ? fields - 7 : 0);
     struct shard_news *of = &news->shards[shard];
-    if (report.term >= of->report.term) {
+    bool is_old = report.generation < host->view->map.places[shard].generation;
+    if (!is_old && report.term >= of->report.term) {
         note_leader(host, of, &report, (uint32_t)shard);
         of->report = report;
         of->heard_ns = host_now_ns(host);

@@ -25,8 +25,23 @@ void view_close(struct view **view)
     members_clear(&(*view)->founders);
     shard_map_clear(&(*view)->map);
     view_settings_clear(&(*view)->settings);
+    free((*view)->recoveries);
     free(*view);
     *view = NULL;
+}
+
+static enum err copy_recoveries(struct view *to, const struct view *from)
+{
+    size_t bytes = from->recovery_count * sizeof *from->recoveries;
+    if (bytes == 0) {
+        return ERR_NONE;
+    }
+    to->recoveries = malloc(bytes);
+    if (!to->recoveries) {
+        return ERR_MEMORY;
+    }
+    memcpy(to->recoveries, from->recoveries, bytes);
+    return ERR_NONE;
 }
 
 enum err view_copy(struct view **out, const struct view *from)
@@ -41,6 +56,11 @@ enum err view_copy(struct view **out, const struct view *from)
     view->founders = (struct members){0};
     view->map = (struct shard_map){0};
     view->settings = (struct view_settings){0};
+    view->recoveries = NULL;
+    err = copy_recoveries(view, from);
+    if (err) {
+        return err;
+    }
     err = members_copy(&view->members, &from->members);
     if (!err) {
         err = members_copy(&view->founders, &from->founders);
@@ -57,6 +77,17 @@ enum err view_copy(struct view **out, const struct view *from)
     *out = view;
     view = NULL; /* the caller owns it now */
     return ERR_NONE;
+}
+
+const struct view_recovery *view_recovery_of(const struct view *view,
+                                             uint32_t shard)
+{
+    for (uint32_t i = 0; i < view->recovery_count; i++) {
+        if (view->recoveries[i].shard == shard) {
+            return &view->recoveries[i];
+        }
+    }
+    return NULL;
 }
 
 /* ---- what holds together ---- */
@@ -130,6 +161,22 @@ static enum err check_settings(const struct view *view, struct err_detail *why)
     return ERR_NONE;
 }
 
+static enum err check_recoveries(const struct view *view,
+                                 struct err_detail *why)
+{
+    for (uint32_t i = 0; i < view->recovery_count; i++) {
+        const struct view_recovery *recovery = &view->recoveries[i];
+        if (recovery->shard >= view->map.shard_count ||
+            recovery->node >= MEMBER_NUMBERS_MAX ||
+            view_recovery_of(view, recovery->shard) != recovery) {
+            err_explain(why, "the recovery of shard %u is not valid",
+                        recovery->shard);
+            return ERR_INVALID;
+        }
+    }
+    return ERR_NONE;
+}
+
 enum err view_validate(const struct view *view, struct err_detail *why)
 {
     if (!certificate_name_is_valid(view->cluster_name)) {
@@ -154,5 +201,8 @@ enum err view_validate(const struct view *view, struct err_detail *why)
     for (uint32_t i = 0; !err && i < view->map.shard_count; i++) {
         err = view_check_place(&view->members, &view->map.places[i], i, why);
     }
-    return err ? err : check_settings(view, why);
+    if (!err) {
+        err = check_settings(view, why);
+    }
+    return err ? err : check_recoveries(view, why);
 }

@@ -30,6 +30,19 @@
 #define VIEW_FEATURE_LEVEL 1         /* the highest that this release knows */
 #define VIEW_FEATURE_LEVEL_FOUNDED 1 /* of every cluster at first */
 
+/* When the meta group was taken over its versions begin so much later: whoever
+ * has not heard of it has none that is newer. */
+#define VIEW_VERSIONS_SKIPPED (UINT64_C(1) << 20)
+
+/* A shard whose group has lost its majority, and who shall take it over. Only
+ * this node on this disk does, and only for the generation of the map. */
+struct view_recovery {
+    uint32_t shard;
+    uint32_t node;
+    uint64_t disk_id;
+    bool is_empty; /* with an empty group: nobody has anything of it */
+};
+
 struct view {
     uint64_t version; /* 0: not founded yet. Grows with each change */
     uint8_t cluster_id[CLUSTER_ID_BYTES];
@@ -43,7 +56,11 @@ struct view {
     struct members founders; /* as they were at founding: shards begin with
                                 the disks that they had then */
     struct shard_map map;    /* .places NULL before founding */
-    struct view_settings settings; /* .version 0: unknown */
+    struct view_settings settings;    /* .version 0: unknown */
+    uint32_t meta_generation;         /* of the meta group's replicas; see
+                                         raft_configuration.h */
+    struct view_recovery *recoveries; /* under way; of each shard one at most */
+    uint32_t recovery_count;
 #ifdef TROUPE_FAULTS
     enum host_fault fault; /* of the meta group's machine */
 #endif
@@ -68,11 +85,14 @@ enum view_change_kind {
     VIEW_PLACE,         /* moves; version of the map that they were made from.
                            Generations stay */
     VIEW_PAUSE,         /* flag */
-    VIEW_GENERATION,    /* shard: its group was restored */
+    VIEW_RECOVER,       /* number of a shard, node, flag (is empty), generation:
+                           the next one, in which this node takes over */
     VIEW_NOTE,          /* a line of the journal alone: the view stays */
     VIEW_LEVEL,         /* number: the feature level, which only rises */
     VIEW_SETTINGS,      /* settings: all of them; .version is that of those
                            which they replace */
+    VIEW_RECOVERED,     /* number of a shard, generation: it serves in it */
+    VIEW_RECOVER_META,  /* generation: the meta group was taken over */
     VIEW_CHANGE_KIND_COUNT,
 };
 
@@ -96,6 +116,8 @@ struct view_change {
     /* others */
     struct member member;
     uint32_t number; /* of a member, or a shard; a level */
+    uint32_t node;
+    uint32_t generation;
     bool flag;
     uint64_t map_version;
     struct view_move *moves;
@@ -113,19 +135,21 @@ __attribute__((format(printf, 2, 3))) void view_change_say(
  * Whether it may happen now; `why` says why not. Replicas ask again before they
  * apply what was decided, so a rule is changed with a feature level only.
  *
- * ERR_EXISTS      FOUND, FOUNDED: it is. MEMBER_ADD: the name or the number is
- *                 taken. LEVEL: it is not less already
- * ERR_NOT_FOUND   no such member or shard; or nothing is founded yet
+ * ERR_EXISTS      FOUND, FOUNDED, RECOVER_META: it is. MEMBER_ADD: the name or
+ *                 the number is taken. LEVEL: it is not less already
+ * ERR_NOT_FOUND   no such member or shard; or nothing is founded yet.
+ *                 RECOVERED: no such recovery is under way
  * ERR_BUSY        MEMBER_SET: it was changed meanwhile. MEMBER_FORGET: the map
  *                 still places shards on it. PLACE: made from another version
  *                 of the map, or shards have not begun yet. SETTINGS: others
- *                 were agreed on meanwhile
+ *                 were agreed on meanwhile. RECOVER: shards have not begun
+ *                 yet, or another generation was begun meanwhile
  * ERR_INVALID     a member, a place or the rest of a founding is not valid; a
  *                 place names nobody, or one node twice; no moves, or two of
  *                 one shard. MEMBER_SET: another name. MEMBER_FORGET: it is
  *                 the last one. NOTE: no text. SETTINGS: not those of such a
  *                 cluster
- * ERR_FULL        MEMBER_ADD: no number is left. GENERATION: none is left
+ * ERR_FULL        MEMBER_ADD: no number is left
  */
 FALLIBLE view_check(const struct view *view,
                     const struct view_change *change,
@@ -134,6 +158,10 @@ FALLIBLE view_check(const struct view *view,
 /* Do what view_check() has allowed; a member that is added has its number.
  * ERR_MEMORY: nothing has happened */
 FALLIBLE view_change(struct view *view, const struct view_change *change);
+
+/* NULL: none is under way. Borrowed until the view changes. */
+const struct view_recovery *view_recovery_of(const struct view *view,
+                                             uint32_t shard);
 
 /* One MessagePack value; a writer needs at most so many bytes. */
 size_t view_bytes_max(const struct view *view);

@@ -249,16 +249,58 @@ static enum err check_pause(const struct view *view,
     return ERR_NONE;
 }
 
-static enum err check_generation(const struct view *view,
-                                 const struct view_change *change,
-                                 struct err_detail *why)
+/* Whoever asks for it has seen which generation there is: of two who do so at
+ * the same time one is refused. */
+static enum err check_recover(const struct view *view,
+                              const struct view_change *change,
+                              struct err_detail *why)
+{
+    const struct member *member = NULL;
+    if (!view->is_founded) {
+        err_explain(why, "not all shards have begun yet");
+        return ERR_BUSY;
+    }
+    enum err err = check_shard(view, change->number, why);
+    if (!err) {
+        err = find_member(view, change->node, &member, why);
+    }
+    if (err) {
+        return err;
+    }
+    uint64_t generation = view->map.places[change->number].generation;
+    if (change->generation != generation + 1) {
+        err_explain(why, "shard %u has begun generation %u meanwhile",
+                    change->number, (uint32_t)generation);
+        return ERR_BUSY;
+    }
+    return ERR_NONE;
+}
+
+static enum err check_recovered(const struct view *view,
+                                const struct view_change *change,
+                                struct err_detail *why)
 {
     enum err err = check_shard(view, change->number, why);
-    if (!err && view->map.places[change->number].generation == UINT32_MAX) {
-        err_explain(why, "shard %u was restored too often", change->number);
-        return ERR_FULL;
+    if (!err &&
+        (!view_recovery_of(view, change->number) ||
+         view->map.places[change->number].generation != change->generation)) {
+        err_explain(why, "shard %u is not being recovered in generation %u",
+                    change->number, change->generation);
+        err = ERR_NOT_FOUND;
     }
     return err;
+}
+
+static enum err check_recover_meta(const struct view *view,
+                                   const struct view_change *change,
+                                   struct err_detail *why)
+{
+    if (change->generation <= view->meta_generation) {
+        err_explain(why, "the meta group is in generation %u already",
+                    view->meta_generation);
+        return ERR_EXISTS;
+    }
+    return ERR_NONE;
 }
 
 static enum err check_note(const struct view *view,
@@ -401,11 +443,28 @@ static enum err do_pause(struct view *view, const struct view_change *change)
     return ERR_NONE;
 }
 
-static enum err do_generation(struct view *view,
-                              const struct view_change *change)
+static enum err do_recover(struct view *view, const struct view_change *change)
 {
-    assert(change->number < view->map.shard_count);
-    view->map.places[change->number].generation++;
+    const struct member *member = members_find(&view->members, change->node);
+    const struct view_recovery *present =
+        view_recovery_of(view, change->number);
+    uint32_t at =
+        present ? (uint32_t)(present - view->recoveries) : view->recovery_count;
+    assert(member && change->number < view->map.shard_count);
+    if (!present) {
+        struct view_recovery *more =
+            realloc(view->recoveries, (at + 1) * sizeof *more);
+        if (!more) {
+            return ERR_MEMORY;
+        }
+        view->recoveries = more;
+        view->recovery_count++;
+    }
+    view->recoveries[at] = (struct view_recovery){.shard = change->number,
+                                                  .node = change->node,
+                                                  .disk_id = member->disk_id,
+                                                  .is_empty = change->flag};
+    view->map.places[change->number].generation = change->generation;
     view->map.version++;
     return ERR_NONE;
 }
@@ -436,6 +495,28 @@ static enum err do_settings(struct view *view, const struct view_change *change)
     return ERR_NONE;
 }
 
+static enum err do_recovered(struct view *view,
+                             const struct view_change *change)
+{
+    const struct view_recovery *present =
+        view_recovery_of(view, change->number);
+    assert(present);
+    uint32_t at = (uint32_t)(present - view->recoveries);
+    view->recovery_count--;
+    memmove(&view->recoveries[at], &view->recoveries[at + 1],
+            (view->recovery_count - at) * sizeof *view->recoveries);
+    return ERR_NONE;
+}
+
+static enum err do_recover_meta(struct view *view,
+                                const struct view_change *change)
+{
+    view->meta_generation = change->generation;
+    view->version += VIEW_VERSIONS_SKIPPED;
+    view->map.version += VIEW_VERSIONS_SKIPPED;
+    return ERR_NONE;
+}
+
 static const struct {
     enum err (*check)(const struct view *view,
                       const struct view_change *change,
@@ -450,10 +531,12 @@ static const struct {
     [VIEW_MEMBER_FORGET] = {check_member_forget, do_member_forget},
     [VIEW_PLACE] = {check_place, do_place},
     [VIEW_PAUSE] = {check_pause, do_pause},
-    [VIEW_GENERATION] = {check_generation, do_generation},
+    [VIEW_RECOVER] = {check_recover, do_recover},
     [VIEW_NOTE] = {check_note, NULL},
     [VIEW_LEVEL] = {check_level, do_level},
     [VIEW_SETTINGS] = {check_settings, do_settings},
+    [VIEW_RECOVERED] = {check_recovered, do_recovered},
+    [VIEW_RECOVER_META] = {check_recover_meta, do_recover_meta},
 };
 
 enum err view_check(const struct view *view,

@@ -3,7 +3,8 @@
  *
  *   view    [format, version, cluster id, cluster name, replication,
  *            feature level, is founded, is paused, members, founders, map,
- *            settings?, ...]
+ *            settings?, meta generation?,
+ *            [[shard, node, disk, is empty, ...] ...]?, ...]
  *   change  [format, kind, at, who, text, body, ...]
  *
  * and a change's body, by its kind:
@@ -14,8 +15,10 @@
  *   MEMBER_FORGET           [number, ...]
  *   PLACE                   [map version, [[shard, [node ...], ...] ...], ...]
  *   PAUSE                   [flag, ...]
- *   GENERATION              [shard, ...]
  *   LEVEL                   [feature level, ...]
+ *   RECOVER                 [shard, node, is empty, generation, ...]
+ *   RECOVERED               [shard, generation, ...]
+ *   RECOVER_META            [generation, ...]
  *   FOUNDED, NOTE           [...]
  *   SETTINGS                [settings, ...]
  *
@@ -37,14 +40,17 @@
 #include <string.h>
 
 #define FORMAT 1
-#define VIEW_FIELDS_MIN 11
-#define VIEW_FIELDS 12
+#define VIEW_FIELDS_MIN 11 /* up to the map */
+#define VIEW_FIELDS_SETTINGS 12
+#define VIEW_FIELDS 14
+#define RECOVERY_FIELDS 4
 #define CHANGE_FIELDS 6
 #define MOVE_FIELDS 2
 
 #define NUMBER_BYTES_MAX 9
 /* Heads of arrays, numbers, and the texts at their longest. */
 #define SCALARS_BYTES_MAX 256
+#define RECOVERY_BYTES_MAX (5 + RECOVERY_FIELDS * NUMBER_BYTES_MAX)
 #define MOVE_BYTES_MAX (3 * 5 + (1 + SHARD_REPLICAS_MAX) * NUMBER_BYTES_MAX)
 
 static_assert(16 * NUMBER_BYTES_MAX + CLUSTER_ID_BYTES +
@@ -92,7 +98,8 @@ size_t view_bytes_max(const struct view *view)
     return SCALARS_BYTES_MAX + members_bytes_max(&view->members) +
            members_bytes_max(&view->founders) +
            shard_map_bytes_max(&view->map) +
-           view_settings_bytes_max(&view->settings);
+           view_settings_bytes_max(&view->settings) +
+           (size_t)view->recovery_count * RECOVERY_BYTES_MAX;
 }
 
 static void encode_scalars(const struct view *view, struct writer *writer)
@@ -108,6 +115,21 @@ static void encode_scalars(const struct view *view, struct writer *writer)
     pack_bool(writer, view->is_paused);
 }
 
+static void encode_recoveries(const struct view *view, struct writer *writer)
+{
+    pack_uint(writer, view->meta_generation);
+    pack_array(writer, view->recovery_count);
+    for (uint32_t i = 0; i < view->recovery_count; i++) {
+        const struct view_recovery *recovery = &view->recoveries[i];
+        pack_record(writer, RECOVERY_FIELDS);
+        pack_uint(writer, recovery->shard);
+        pack_uint(writer, recovery->node);
+        pack_uint(writer, recovery->disk_id);
+        pack_bool(writer, recovery->is_empty);
+        pack_record_end(writer);
+    }
+}
+
 void view_encode(const struct view *view, struct writer *writer)
 {
     encode_scalars(view, writer);
@@ -115,6 +137,7 @@ void view_encode(const struct view *view, struct writer *writer)
     members_encode(&view->founders, writer);
     shard_map_encode(&view->map, writer);
     view_settings_encode(&view->settings, writer);
+    encode_recoveries(view, writer);
     pack_record_end(writer);
 }
 
@@ -138,6 +161,42 @@ static enum err decode_tables(struct view *view, struct reader *reader)
     return err ? err : shard_map_decode(&view->map, reader);
 }
 
+static void decode_recovery(struct view_recovery *recovery,
+                            struct reader *reader)
+{
+    uint32_t field_count =
+        pack_read_array_of(reader, RECOVERY_FIELDS, UINT32_MAX);
+    recovery->shard = (uint32_t)pack_read_uint_to(reader, SHARD_COUNT_MAX - 1);
+    recovery->node =
+        (uint32_t)pack_read_uint_to(reader, MEMBER_NUMBERS_MAX - 1);
+    recovery->disk_id = pack_read_uint(reader);
+    recovery->is_empty = pack_read_bool(reader);
+    if (!reader->failed) {
+        pack_skip_count(reader, field_count - RECOVERY_FIELDS);
+    }
+}
+
+/* What stands behind the map. */
+static enum err decode_recoveries(struct view *view, struct reader *reader)
+{
+    view->meta_generation = (uint32_t)pack_read_uint_to(reader, UINT32_MAX);
+    uint32_t count = pack_read_array_of(reader, 0, view->map.shard_count);
+    if (reader->failed) {
+        return ERR_MALFORMED;
+    }
+    if (count > 0) {
+        view->recoveries = calloc(count, sizeof *view->recoveries);
+        if (!view->recoveries) {
+            return ERR_MEMORY;
+        }
+    }
+    for (uint32_t i = 0; i < count && !reader->failed; i++) {
+        decode_recovery(&view->recoveries[i], reader);
+    }
+    view->recovery_count = count;
+    return reader->failed ? ERR_MALFORMED : ERR_NONE;
+}
+
 static bool holds_together(const struct view *view)
 {
     if (view->version > 0) {
@@ -146,7 +205,8 @@ static bool holds_together(const struct view *view)
     return view->members.count == 0 && view->founders.count == 0 &&
            view->map.shard_count == 0 && view->map.version == 0 &&
            view->cluster_name[0] == '\0' && !view->is_founded &&
-           view->settings.version == 0 && view->settings.count == 0;
+           view->settings.version == 0 && view->settings.count == 0 &&
+           view->recovery_count == 0 && view->meta_generation == 0;
 }
 
 enum err view_decode(struct view **out, struct bytes bytes)
@@ -163,12 +223,17 @@ enum err view_decode(struct view **out, struct bytes bytes)
     }
     decode_scalars(view, &reader);
     err = reader.failed ? ERR_MALFORMED : decode_tables(view, &reader);
-    if (!err && field_count >= VIEW_FIELDS) {
+    uint32_t known_count = VIEW_FIELDS_MIN;
+    if (!err && field_count >= VIEW_FIELDS_SETTINGS) {
+        known_count = VIEW_FIELDS_SETTINGS;
         err = view_settings_decode(&view->settings, &reader);
-        field_count -= VIEW_FIELDS - VIEW_FIELDS_MIN;
+    }
+    if (!err && field_count >= VIEW_FIELDS) {
+        known_count = VIEW_FIELDS;
+        err = decode_recoveries(view, &reader);
     }
     if (!err) {
-        err = read_end(&reader, field_count - VIEW_FIELDS_MIN);
+        err = read_end(&reader, field_count - known_count);
     }
     if (err) {
         return err;
@@ -205,6 +270,19 @@ static uint64_t digest_settings(const struct view_settings *settings,
     return digest;
 }
 
+static uint64_t digest_recoveries(const struct view *view, uint64_t digest)
+{
+    uint64_t head[] = {view->meta_generation, view->recovery_count};
+    digest = hash_bytes(bytes_of(head, sizeof head), digest);
+    for (uint32_t i = 0; i < view->recovery_count; i++) {
+        const struct view_recovery *recovery = &view->recoveries[i];
+        uint64_t part[] = {recovery->shard, recovery->node, recovery->disk_id,
+                           recovery->is_empty};
+        digest = hash_bytes(bytes_of(part, sizeof part), digest);
+    }
+    return digest;
+}
+
 uint64_t view_digest(const struct view *view)
 {
     uint8_t part[SCALARS_BYTES_MAX];
@@ -217,7 +295,8 @@ uint64_t view_digest(const struct view *view)
     uint64_t digest = hash_bytes(writer_bytes(&writer), 0);
     digest = digest_members(&view->members, digest);
     digest = digest_members(&view->founders, digest);
-    return digest_settings(&view->settings, digest);
+    digest = digest_settings(&view->settings, digest);
+    return digest_recoveries(view, digest);
 }
 
 /* ---- bodies of changes ---- */
@@ -264,6 +343,53 @@ static void encode_number(const struct view_change *change,
 static enum err decode_number(struct view_change *change, struct reader *reader)
 {
     change->number = (uint32_t)pack_read_uint_to(reader, UINT32_MAX);
+    return ERR_NONE;
+}
+
+static void encode_recover(const struct view_change *change,
+                           struct writer *writer)
+{
+    pack_uint(writer, change->number);
+    pack_uint(writer, change->node);
+    pack_bool(writer, change->flag);
+    pack_uint(writer, change->generation);
+}
+
+static enum err decode_recover(struct view_change *change,
+                               struct reader *reader)
+{
+    change->number = (uint32_t)pack_read_uint_to(reader, UINT32_MAX);
+    change->node = (uint32_t)pack_read_uint_to(reader, UINT32_MAX);
+    change->flag = pack_read_bool(reader);
+    change->generation = (uint32_t)pack_read_uint_to(reader, UINT32_MAX);
+    return ERR_NONE;
+}
+
+static void encode_recovered(const struct view_change *change,
+                             struct writer *writer)
+{
+    pack_uint(writer, change->number);
+    pack_uint(writer, change->generation);
+}
+
+static enum err decode_recovered(struct view_change *change,
+                                 struct reader *reader)
+{
+    change->number = (uint32_t)pack_read_uint_to(reader, UINT32_MAX);
+    change->generation = (uint32_t)pack_read_uint_to(reader, UINT32_MAX);
+    return ERR_NONE;
+}
+
+static void encode_generation(const struct view_change *change,
+                              struct writer *writer)
+{
+    pack_uint(writer, change->generation);
+}
+
+static enum err decode_generation(struct view_change *change,
+                                  struct reader *reader)
+{
+    change->generation = (uint32_t)pack_read_uint_to(reader, UINT32_MAX);
     return ERR_NONE;
 }
 
@@ -357,10 +483,12 @@ static const struct {
     [VIEW_MEMBER_FORGET] = {1, encode_number, decode_number, NULL, NULL},
     [VIEW_PLACE] = {2, encode_moves, decode_moves, NULL, NULL},
     [VIEW_PAUSE] = {1, encode_flag, decode_flag, NULL, NULL},
-    [VIEW_GENERATION] = {1, encode_number, decode_number, NULL, NULL},
+    [VIEW_RECOVER] = {4, encode_recover, decode_recover, NULL, NULL},
     [VIEW_NOTE] = {0, NULL, NULL, NULL, NULL},
     [VIEW_LEVEL] = {1, encode_number, decode_number, NULL, NULL},
     [VIEW_SETTINGS] = {1, encode_settings, decode_settings, NULL, NULL},
+    [VIEW_RECOVERED] = {2, encode_recovered, decode_recovered, NULL, NULL},
+    [VIEW_RECOVER_META] = {1, encode_generation, decode_generation, NULL, NULL},
 };
 
 /* ---- changes ---- */

@@ -38,7 +38,6 @@ struct raft_member {
  * have nothing to say to each other.
  */
 #define RAFT_GENERATION_SHIFT 32
-#define RAFT_GENERATION_MAX (UINT32_MAX - 1)
 
 static inline uint32_t raft_generation_of(uint64_t number)
 {

@@ -70,7 +70,8 @@ struct fixture {
     struct node nodes[MACHINE_COUNT];
     uint32_t down_ms; /* 0: as is usual, these two */
     uint32_t moves_max;
-    char log[LOG_BYTES]; /* of all; the newest is lost when it is full */
+    struct node *survivor; /* takes over the meta group when it starts */
+    char log[LOG_BYTES];   /* of all; the newest is lost when it is full */
     size_t log_length;
 };
 
@@ -262,6 +263,7 @@ static void open_host(struct node *node)
     };
     host_config_defaults(&config);
     config.may_found = node->machine < FOUNDER_COUNT;
+    config.recovers_meta = node == node->fixture->survivor;
     config.down_ms =
         node->fixture->down_ms ? node->fixture->down_ms : config.down_ms;
     config.moves_max =
@@ -1181,6 +1183,254 @@ static void a_node_of_an_older_release_ends_and_is_not_let_in(void **state)
     CHECK(count_in_log(fixture, "at feature level 2, and test knows 1") == 1);
 }
 
+/* ---- a majority is gone for good ---- */
+
+static enum err change_view(struct fixture *fixture, struct view_change *change)
+{
+    struct question question = {.call = {.done = on_done}};
+    struct node *leader = leader_of(fixture);
+    CHECK_OK(host_change(leader->host, change, &question.call));
+    world_poke(fixture->world, leader->machine);
+    run_ms(fixture, 1500);
+    CHECK(question.done_count == 1);
+    return question.err;
+}
+
+static struct view_change recovery_of(struct node *node,
+                                      uint32_t shard,
+                                      bool is_empty)
+{
+    const struct view *view = host_view(node->host);
+    return (struct view_change){.kind = VIEW_RECOVER,
+                                .number = shard,
+                                .node = host_number(node->host),
+                                .flag = is_empty,
+                                .generation =
+                                    view->map.places[shard].generation + 1};
+}
+
+static void recover_all(struct fixture *fixture, struct node *survivor)
+{
+    for (uint32_t shard = 0; shard < SHARD_COUNT; shard++) {
+        struct view_change change = recovery_of(survivor, shard, false);
+        CHECK_OK(change_view(fixture, &change));
+    }
+}
+
+static bool leads(const struct node *node, uint32_t id)
+{
+    const struct group *group = host_group(node->host, id);
+    return group && raft_is_settled(group_raft(group));
+}
+
+/* All its replicas lead in their generation, and the view says so. */
+static void check_recovered(const struct node *node, uint32_t generation)
+{
+    const struct view *view = host_view(node->host);
+    CHECK(view->recovery_count == 0);
+    for (uint32_t id = 0; id <= SHARD_COUNT; id++) {
+        CHECK(leads(node, id));
+        const struct raft *raft = group_raft(host_group(node->host, id));
+        CHECK(raft_generation_of(raft_number(raft)) == generation);
+    }
+}
+
+/* Of three hosts the first is left; it has taken over all. */
+static struct node *lose_two(struct fixture *fixture)
+{
+    struct node *survivor = &fixture->nodes[0];
+    start(fixture, FOUNDER_COUNT);
+    for (uint32_t i = 0; i < FOUNDER_COUNT; i++) {
+        power_off(fixture, &fixture->nodes[i]);
+    }
+    fixture->survivor = survivor;
+    power_on(fixture, survivor);
+    run_ms(fixture, 10000);
+    CHECK(leads(survivor, META_GROUP));
+    return survivor;
+}
+
+static void a_survivor_takes_over_the_meta_group(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, FOUNDER_COUNT);
+    uint64_t version = host_view(fixture->nodes[0].host)->version;
+    struct node *survivor = lose_two(fixture);
+    const struct view *view = host_view(survivor->host);
+    CHECK(view->version > version + 1000000);
+    CHECK(view->meta_generation == 1);
+    CHECK(count_lines(fixture, "the meta group has lost its majority") == 1);
+    CHECK(!leads(survivor, 1)); /* of its shards nobody has said so */
+}
+
+static void a_survivor_takes_over_shards_with_all_they_had(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *survivor = lose_two(fixture);
+    uint64_t applied[SHARD_COUNT];
+    for (uint32_t shard = 0; shard < SHARD_COUNT; shard++) {
+        applied[shard] = raft_last_index(
+            group_raft(host_group(survivor->host, shard_group_id(shard))));
+    }
+    recover_all(fixture, survivor);
+    run_ms(fixture, 3000);
+    check_recovered(survivor, 1);
+    CHECK(count_lines(fixture, "serves again") == SHARD_COUNT);
+    for (uint32_t shard = 0; shard < SHARD_COUNT; shard++) {
+        const struct group *group =
+            host_group(survivor->host, shard_group_id(shard));
+        CHECK(group_applied_index(group) > applied[shard]);
+        CHECK(raft_last_index(group_raft(group)) == applied[shard] + 2);
+    }
+    fixture->survivor = NULL;
+    power_off(fixture, survivor);
+    power_on(fixture, survivor);
+    run_ms(fixture, 5000);
+    check_recovered(survivor, 1);
+}
+
+/* Each shard has three voters of the new generation, one on each node. */
+static void check_whole(struct fixture *fixture, uint32_t generation)
+{
+    for (uint32_t id = 0; id <= SHARD_COUNT; id++) {
+        for (uint32_t i = 0; i < FOUNDER_COUNT; i++) {
+            const struct group *group = host_group(fixture->nodes[i].host, id);
+            assert_non_null(group);
+            const struct raft *raft = group_raft(group);
+            const struct raft_configuration *members =
+                raft_committed_configuration(raft);
+            CHECK(members->count == FOUNDER_COUNT);
+            CHECK(raft_configuration_has_voter(members, raft_number(raft)));
+            CHECK(raft_generation_of(raft_number(raft)) == generation);
+        }
+    }
+}
+
+static void empty_disks_take_the_place_of_the_lost_ones(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *survivor = lose_two(fixture);
+    recover_all(fixture, survivor);
+    for (uint32_t i = 1; i < FOUNDER_COUNT; i++) {
+        replace_disk(&fixture->nodes[i]);
+    }
+    start(fixture, FOUNDER_COUNT);
+    run_ms(fixture, 20000);
+    check_whole(fixture, 1);
+}
+
+/* Two of three, with all that they had: they would be a majority. */
+static void old_disks_that_come_back_are_not_believed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *survivor = lose_two(fixture);
+    recover_all(fixture, survivor);
+    run_ms(fixture, 3000);
+    start(fixture, FOUNDER_COUNT);
+    run_ms(fixture, 20000);
+    check_whole(fixture, 1);
+    CHECK(host_view(fixture->nodes[1].host)->meta_generation == 1);
+}
+
+/* It shall take over the meta group, and ends instead. */
+static void start_refused(struct fixture *fixture, struct node *node)
+{
+    fixture->survivor = node;
+    node->may_fail = true;
+    power_on(fixture, node);
+    run_ms(fixture, 10000);
+    CHECK_ERR(node->failure, ERR_REFUSED);
+}
+
+static void the_meta_group_is_not_taken_over_beside_a_majority(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, FOUNDER_COUNT);
+    power_off(fixture, &fixture->nodes[0]);
+    run_ms(fixture, 3000);
+    start_refused(fixture, &fixture->nodes[0]);
+    fixture->survivor = NULL;
+    power_off(fixture, &fixture->nodes[0]);
+    start(fixture, FOUNDER_COUNT);
+    CHECK(host_view(fixture->nodes[0].host)->meta_generation == 0);
+}
+
+static void a_second_survivor_does_not_take_over_the_meta_group(void **state)
+{
+    struct fixture *fixture = *state;
+    (void)lose_two(fixture);
+    start_refused(fixture, &fixture->nodes[1]);
+    CHECK(host_view(fixture->nodes[0].host)->meta_generation == 1);
+}
+
+static void who_has_no_replica_of_the_meta_group_takes_nothing_over(
+    void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, FOUNDER_COUNT);
+    for (uint32_t i = 0; i < FOUNDER_COUNT; i++) {
+        power_off(fixture, &fixture->nodes[i]);
+    }
+    struct node *empty = &fixture->nodes[0];
+    uint64_t disk_id = empty->disk_id;
+    replace_disk(empty);
+    empty->disk_id = disk_id;
+    start_refused(fixture, empty);
+    CHECK(!host_group(empty->host, META_GROUP));
+}
+
+/* Only the one that is named, and only with the disk that it had then. */
+static void another_disk_takes_nothing_over(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *named = &fixture->nodes[2];
+    start(fixture, FOUNDER_COUNT);
+    struct view_change change = recovery_of(named, 0, true);
+    power_off(fixture, named);
+    CHECK_OK(change_view(fixture, &change));
+    replace_disk(named);
+    power_on(fixture, named);
+    run_ms(fixture, 20000);
+    for (uint32_t i = 0; i < FOUNDER_COUNT; i++) {
+        CHECK(!leads(&fixture->nodes[i], shard_group_id(0)));
+    }
+    CHECK(host_view(named->host)->recovery_count == 1);
+    change = recovery_of(&fixture->nodes[0], 0, false); /* another one then */
+    CHECK(change.generation == 2);
+    CHECK_OK(change_view(fixture, &change));
+    run_ms(fixture, 20000);
+    CHECK(host_view(named->host)->recovery_count == 0);
+}
+
+static void a_shard_that_nobody_has_begins_empty(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *only = &fixture->nodes[0];
+    for (uint32_t i = 0; i < HOST_COUNT; i++) {
+        fixture->nodes[i].settings.cluster.replication = 1;
+    }
+    start(fixture, FOUNDER_COUNT);
+    const struct view *view = host_view(only->host);
+    uint32_t lost = 0;
+    while (view->map.places[lost].replicas[0] != host_number(only->host)) {
+        lost++;
+    }
+    power_off(fixture, only);
+    replace_disk(only); /* whatever it had */
+    power_on(fixture, only);
+    run_ms(fixture, 10000);
+    CHECK(!host_group(only->host, shard_group_id(lost)));
+    struct view_change change = recovery_of(only, lost, true);
+    CHECK_OK(change_view(fixture, &change));
+    run_ms(fixture, 5000);
+    CHECK(leads(only, shard_group_id(lost)));
+    CHECK(host_view(only->host)->recovery_count == 0);
+    power_off(fixture, only);
+    power_on(fixture, only);
+    run_ms(fixture, 5000);
+    CHECK(leads(only, shard_group_id(lost)));
+}
+
 /* ---- */
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -1216,6 +1466,15 @@ int main(void)
         TEST(the_feature_level_rises_when_all_know_it),
         TEST(a_member_that_is_away_holds_the_feature_level),
         TEST(a_node_of_an_older_release_ends_and_is_not_let_in),
+        TEST(a_survivor_takes_over_the_meta_group),
+        TEST(a_survivor_takes_over_shards_with_all_they_had),
+        TEST(empty_disks_take_the_place_of_the_lost_ones),
+        TEST(old_disks_that_come_back_are_not_believed),
+        TEST(the_meta_group_is_not_taken_over_beside_a_majority),
+        TEST(a_second_survivor_does_not_take_over_the_meta_group),
+        TEST(who_has_no_replica_of_the_meta_group_takes_nothing_over),
+        TEST(another_disk_takes_nothing_over),
+        TEST(a_shard_that_nobody_has_begins_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -158,6 +158,17 @@ static inline struct view_change test_random_change(struct seeded *seeded,
     change.at_ms = (int64_t)seeded_u64(seeded);
     change.flag = seeded_below(seeded, 2);
     change.number = (uint32_t)seeded_below(seeded, 20);
+    change.node = (uint32_t)seeded_below(seeded, 12);
+    change.generation = (uint32_t)seeded_below(seeded, 3);
+    if (kind == VIEW_RECOVERED && view->recovery_count > 0) {
+        change.number = view->recoveries[0].shard;
+        change.generation %= 2;
+    }
+    if (kind == VIEW_RECOVER_META) {
+        change.generation = view->meta_generation + change.generation % 2;
+    } else if (change.number < view->map.shard_count) {
+        change.generation += view->map.places[change.number].generation;
+    }
     if (seeded_below(seeded, 4)) {
         view_change_say(&change, "line %u", change.number);
     } else {

@@ -26,7 +26,9 @@ static void carry_out(struct view *view, const struct view_change *change)
     uint64_t version = view->version;
     CHECK_OK(check(view, change));
     CHECK_OK(view_change(view, change));
-    CHECK(view->version == version + (change->kind != VIEW_NOTE));
+    uint64_t skipped =
+        change->kind == VIEW_RECOVER_META ? VIEW_VERSIONS_SKIPPED : 0;
+    CHECK(view->version == version + (change->kind != VIEW_NOTE) + skipped);
 }
 
 static void check_says(const struct view *view,
@@ -244,9 +246,11 @@ static void shards_are_placed_elsewhere(void **state)
 {
     (void)state;
     scoped(view_close) struct view *view = test_view(4, 8, 2);
-    struct view_change restored = test_change(VIEW_GENERATION);
-    restored.number = 6;
-    carry_out(view, &restored);
+    struct view_change recover = test_change(VIEW_RECOVER);
+    recover.number = 6;
+    recover.node = 1;
+    recover.generation = 1;
+    carry_out(view, &recover);
     struct view_move move = {
         6, {.generation = 9, .replica_count = 3, .replicas = {3, 1, 0}}};
     struct view_change place = move_of(view, &move);
@@ -256,11 +260,120 @@ static void shards_are_placed_elsewhere(void **state)
     move.place.generation = 1;
     CHECK(shard_place_is_equal(&view->map.places[6], &move.place));
     check_says(view, &place, ERR_BUSY, "the map has changed");
-    restored.number = 8;
-    check_says(view, &restored, ERR_NOT_FOUND, "no shard 8; the last one is 7");
+}
+
+/* ---- recovery ---- */
+
+static struct view_change recovery_of(uint32_t shard,
+                                      uint32_t node,
+                                      uint32_t generation)
+{
+    struct view_change recover = test_change(VIEW_RECOVER);
+    recover.number = shard;
+    recover.node = node;
+    recover.generation = generation;
+    return recover;
+}
+
+static void one_node_takes_a_shard_over_in_each_generation(void **state)
+{
+    (void)state;
+    scoped(view_close) struct view *view = test_view(4, 8, 2);
+    struct view_change first = recovery_of(6, 1, 1);
+    carry_out(view, &first);
+    const struct view_recovery *recovery = view_recovery_of(view, 6);
+    CHECK(recovery && recovery->node == 1 && !recovery->is_empty);
+    CHECK(recovery->disk_id == members_find(&view->members, 1)->disk_id);
+    CHECK(view->map.places[6].generation == 1);
+    CHECK(!view_recovery_of(view, 5));
+    struct view_change other = recovery_of(6, 2, 1); /* decided beside it */
+    check_says(view, &other, ERR_BUSY, "has begun generation 1 meanwhile");
+    other.generation = 3;
+    check_says(view, &other, ERR_BUSY, "has begun generation 1 meanwhile");
+    other.generation = 2;
+    other.flag = true;
+    carry_out(view, &other);
+    CHECK(view->recovery_count == 1);
+    recovery = view_recovery_of(view, 6);
+    CHECK(recovery->node == 2 && recovery->is_empty);
+    CHECK(view->map.places[6].generation == 2);
+}
+
+static void a_recovery_is_over_when_its_own_generation_serves(void **state)
+{
+    (void)state;
+    scoped(view_close) struct view *view = test_view(4, 8, 2);
+    for (uint32_t shard = 2; shard < 5; shard++) {
+        struct view_change recover = recovery_of(shard, shard % 4, 1);
+        carry_out(view, &recover);
+    }
+    struct view_change over = test_change(VIEW_RECOVERED);
+    over.number = 3;
+    over.generation = 0;
+    check_says(view, &over, ERR_NOT_FOUND, "shard 3 is not being recovered");
+    over.generation = 1;
+    carry_out(view, &over);
+    check_says(view, &over, ERR_NOT_FOUND, "shard 3 is not being recovered");
+    CHECK(view->recovery_count == 2);
+    CHECK(view_recovery_of(view, 2) && !view_recovery_of(view, 3) &&
+          view_recovery_of(view, 4));
+}
+
+static void a_recovery_of_what_is_not_there_is_refused(void **state)
+{
+    (void)state;
+    scoped(view_close) struct view *view = test_view(4, 8, 2);
+    struct view_change recover = recovery_of(8, 1, 1);
+    check_says(view, &recover, ERR_NOT_FOUND, "no shard 8; the last one is 7");
+    recover = recovery_of(7, 4, 1);
+    check_says(view, &recover, ERR_NOT_FOUND, "no member has the number 4");
     view->map.places[7].generation = UINT32_MAX;
-    restored.number = 7;
-    check_says(view, &restored, ERR_FULL, "shard 7");
+    recover = recovery_of(7, 1, 0);
+    check_says(view, &recover, ERR_BUSY, "shard 7");
+    view->is_founded = false;
+    recover = recovery_of(6, 1, 1);
+    check_says(view, &recover, ERR_BUSY, "begun");
+}
+
+/* Nobody who missed it has a version as new. */
+static void versions_after_a_recovered_meta_group_are_far_ahead(void **state)
+{
+    (void)state;
+    scoped(view_close) struct view *view = test_view(4, 8, 2);
+    struct view_change taken = test_change(VIEW_RECOVER_META);
+    uint64_t version = view->version;
+    uint64_t map_version = view->map.version;
+    taken.generation = 1;
+    carry_out(view, &taken);
+    CHECK(view->version > version + 1000000);
+    CHECK(view->map.version > map_version + 1000000);
+    CHECK(view->meta_generation == 1);
+    check_says(view, &taken, ERR_EXISTS, "in generation 1 already");
+}
+
+static void recoveries_survive_being_written_and_copied(void **state)
+{
+    (void)state;
+    scoped(view_close) struct view *view = test_view(4, 8, 2);
+    scoped(view_close) struct view *copy = NULL;
+    scoped(view_close) struct view *read = NULL;
+    struct view_change recover = recovery_of(6, 1, 1);
+    recover.flag = true;
+    uint64_t before = view_digest(view);
+    carry_out(view, &recover);
+    CHECK(view_digest(view) != before);
+    CHECK_OK(view_copy(&copy, view));
+    CHECK(view_digest(copy) == view_digest(view));
+    CHECK(view_recovery_of(copy, 6) != view_recovery_of(view, 6));
+    uint8_t *buffer = malloc(view_bytes_max(view));
+    assert_non_null(buffer);
+    struct writer writer = writer_of(buffer, view_bytes_max(view));
+    view_encode(view, &writer);
+    CHECK(!writer.failed);
+    CHECK_OK(view_decode(&read, writer_bytes(&writer)));
+    CHECK(view_digest(read) == view_digest(view));
+    CHECK(view_recovery_of(read, 6)->is_empty);
+    free(buffer);
 }
 
 static void shards_stay_until_all_have_begun(void **state)
@@ -491,12 +604,12 @@ static void random_views_are_the_same_again(void **state)
     (void)state;
     uint32_t done[VIEW_CHANGE_KIND_COUNT] = {0};
     uint32_t refused[VIEW_CHANGE_KIND_COUNT] = {0};
-    for (uint64_t seed = 1; seed <= 40; seed++) {
+    for (uint64_t seed = 1; seed <= 100; seed++) {
         struct seeded seeded = {.state = seed};
         scoped(view_close) struct view *view = NULL;
         CHECK_OK(view_open(&view));
         check_same_again(view);
-        for (int step = 0; step < 60; step++) {
+        for (int step = 0; step < 90; step++) {
             scoped(view_change_clear) struct view_change next =
                 test_random_change(&seeded, view);
             check_change_same_again(&next);
@@ -536,19 +649,20 @@ static void digests_tell_views_apart(void **state)
     CHECK(view_digest(view) != digest);
 }
 
-/* Its last field, in a view that has none, is two fields long: [0, {}]. */
-#define NO_SETTINGS_BYTES 3
+/* What older releases did not write, in a view that has none of it: [0, {}],
+ * 0, []. */
+#define NEWER_FIELDS 3
+#define NEWER_BYTES 5
 
 static void views_without_settings_are_read(void **state)
 {
     (void)state;
     scoped(view_close) struct view *view = test_view(3, 8, 2);
     scoped(encoded_clear) struct encoded encoded = encode(view);
-    encoded.buffer[0]--;
+    encoded.buffer[0] -= NEWER_FIELDS;
     scoped(view_close) struct view *again = NULL;
     CHECK_OK(view_decode(
-        &again,
-        bytes_of(encoded.buffer, encoded.bytes.length - NO_SETTINGS_BYTES)));
+        &again, bytes_of(encoded.buffer, encoded.bytes.length - NEWER_BYTES)));
     CHECK(view_digest(again) == view_digest(view));
     CHECK(again->settings.version == 0 && again->settings.count == 0);
 }
@@ -566,7 +680,7 @@ static void foundings_without_settings_are_read(void **state)
     encoded.buffer[encoded.bytes.length - reader_left(&reader)]--;
     CHECK_OK(view_change_decode(
         &again,
-        bytes_of(encoded.buffer, encoded.bytes.length - NO_SETTINGS_BYTES)));
+        bytes_of(encoded.buffer, encoded.bytes.length - 3 /* [0, {}] */)));
     CHECK_OK(view_open(&view));
     carry_out(view, &again);
     CHECK(view->settings.version == 0);
@@ -767,6 +881,11 @@ int main(void)
         cmocka_unit_test(the_last_replica_is_not_forgotten),
         cmocka_unit_test(the_last_member_is_not_forgotten),
         cmocka_unit_test(shards_are_placed_elsewhere),
+        cmocka_unit_test(one_node_takes_a_shard_over_in_each_generation),
+        cmocka_unit_test(a_recovery_is_over_when_its_own_generation_serves),
+        cmocka_unit_test(a_recovery_of_what_is_not_there_is_refused),
+        cmocka_unit_test(versions_after_a_recovered_meta_group_are_far_ahead),
+        cmocka_unit_test(recoveries_survive_being_written_and_copied),
         cmocka_unit_test(shards_stay_until_all_have_begun),
         cmocka_unit_test(places_that_are_none_are_refused),
         cmocka_unit_test(moving_is_paused_and_goes_on),
