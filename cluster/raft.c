@@ -342,6 +342,11 @@ uint64_t raft_last_index(const struct raft *raft)
     return raft_core_last_index(raft);
 }
 
+uint64_t raft_last_term(const struct raft *raft)
+{
+    return raft_log_term(&raft->log, raft_core_last_index(raft));
+}
+
 uint64_t raft_stable_index(const struct raft *raft)
 {
     return raft->log.stable;

@@ -306,6 +306,7 @@ uint64_t raft_leader(const struct raft *raft); /* 0: unknown */
 uint64_t raft_number(const struct raft *raft);
 uint64_t raft_commit_index(const struct raft *raft);
 uint64_t raft_last_index(const struct raft *raft);
+uint64_t raft_last_term(const struct raft *raft); /* of that entry */
 uint64_t raft_stable_index(const struct raft *raft);
 uint64_t raft_snapshot_index(const struct raft *raft);
 size_t raft_log_bytes(const struct raft *raft); /* in memory */

@@ -86,6 +86,11 @@ static const struct control_verb verbs[] = {
      .begin = control_op_cancel, .answer = control_op_cancelled},
     {.name = "coord.ls", .place = ANSWERED_BY_META,
      .answer = control_shard_groups},
+    {.name = "coord.replicas", .place = ANSWERED_BY_NAME, .optional = ARG_NAME,
+     .answer = control_recover_replicas},
+    {.name = "shard.recover", .access = MAY_STEER, .place = ANSWERED_BY_META,
+     .required = ARG_SHARD | ARG_TO, .optional = ARG_EMPTY | ARG_FORCE,
+     .begin = control_recover_begin, .answer = control_recover_told},
     {.name = "coord.transfer", .access = MAY_STEER, .place = ANSWERED_BY_SHARD,
      .required = ARG_SHARD | ARG_TO,
      .begin = control_move_transfer, .answer = control_move_transferred},
@@ -300,14 +305,29 @@ static enum err check_view(const struct control *control,
     return ERR_NO_QUORUM;
 }
 
+static uint32_t number_of(const struct control *control, const char *name)
+{
+    const struct member *member =
+        members_find_name(&control_view(control)->members, name);
+    return member ? member->number : MEMBER_NONE;
+}
+
 /* Whom to ask; MEMBER_NONE: nobody is known. */
 static uint32_t leader_for(const struct control_request *request,
                            const struct control_args *args)
 {
-    const struct host *host = request->control->config.host;
-    return request->verb->place == ANSWERED_BY_META
-               ? host_meta_leader(host)
-               : host_leader(host, (uint32_t)args->shard);
+    const struct control *control = request->control;
+    switch (request->verb->place) {
+    case ANSWERED_HERE:
+        break;
+    case ANSWERED_BY_META:
+        return host_meta_leader(control->config.host);
+    case ANSWERED_BY_SHARD:
+        return host_leader(control->config.host, (uint32_t)args->shard);
+    case ANSWERED_BY_NAME:
+        return number_of(control, args->name);
+    }
+    return host_number(control->config.host);
 }
 
 static bool is_ours(const struct control_request *request,
@@ -317,9 +337,10 @@ static bool is_ours(const struct control_request *request,
     if (request->verb->place == ANSWERED_BY_META) {
         return args->is_stale || control_leads(control);
     }
-    return request->verb->place == ANSWERED_HERE ||
-           host_leader(control->config.host, (uint32_t)args->shard) ==
-               host_number(control->config.host);
+    if (request->verb->place == ANSWERED_BY_NAME) {
+        return args->name[0] == '\0' || strcmp(args->name, control->name) == 0;
+    }
+    return leader_for(request, args) == host_number(control->config.host);
 }
 
 /* Here, or where it can be. */
@@ -332,6 +353,14 @@ static enum err run(struct control_request *request,
     if (is_ours(request, args)) {
         return request->verb->begin ? request->verb->begin(request, args, why)
                                     : ERR_NONE;
+    }
+    const struct member *named = NULL;
+    enum err err =
+        request->verb->place == ANSWERED_BY_NAME
+            ? control_find_member(request->control, args->name, &named, why)
+            : ERR_NONE;
+    if (err) {
+        return err;
     }
     uint32_t leader = leader_for(request, args);
     if (request->is_passed_on) {

@@ -26,7 +26,7 @@ static void read_state(struct reader *reader, void *to)
     enum member_state *state = to;
     pack_read_text(reader, name, sizeof name);
     *state = member_state_find(name);
-    if (*state == MEMBER_STATE_COUNT || *state == MEMBER_DOWN) {
+    if (*state == MEMBER_STATE_COUNT) {
         reader->failed = true;
         *state = MEMBER_ACTIVE;
     }
@@ -146,7 +146,7 @@ static const struct {
     {"name", ARG_NAME, AT(name), read_name, A_NAME},
     {"to", ARG_TO, AT(to), read_name, A_NAME},
     {"state", ARG_STATE, AT(state), read_state,
-     "active, cordoned or draining"},
+     "active, cordoned, draining or down"},
     {"shard", ARG_SHARD, AT(shard), read_number, "a shard's number"},
     {"type", ARG_TYPE, AT(type), read_text, A_TEXT},
     {"id", ARG_ID, AT(id), read_text, A_TEXT},
@@ -164,6 +164,7 @@ static const struct {
     {"settings_version", ARG_VERSION, AT(version), read_number,
      "the version of the settings that the plan was made from"},
     {"dry_run", ARG_DRY_RUN, AT(is_dry_run), read_flag, A_FLAG},
+    {"empty", ARG_EMPTY, AT(is_empty), read_flag, A_FLAG},
     /* clang-format on */
 };
 

@@ -37,13 +37,14 @@ enum control_arg {
     ARG_DRY_RUN = 1 << 14,
     ARG_SETTINGS = 1 << 15,
     ARG_VERSION = 1 << 16,
+    ARG_EMPTY = 1 << 17,
 };
 
 struct control_args {
     uint32_t given; /* of enum control_arg; the others are zero */
     char name[CERTIFICATE_NAME_BYTES];
     char to[CERTIFICATE_NAME_BYTES];
-    enum member_state state; /* not MEMBER_DOWN */
+    enum member_state state;
     uint64_t shard;
     struct bytes type; /* texts: borrowed */
     struct bytes id;
@@ -59,6 +60,7 @@ struct control_args {
     bool is_stale;
     bool is_forced;
     bool is_dry_run;
+    bool is_empty;
 };
 
 /*

@@ -12,6 +12,7 @@
  *   control_config.c     config.*
  *   control_op.c         op.*
  *   control_progress.c   how far what takes long has come
+ *   control_recover.c    what is left of groups, and who takes them over
  *   control_counter.c    counter.*
  *   control_debug.c      what a process tells of itself: node.log ...
  */
@@ -81,6 +82,7 @@ enum control_place {
     ANSWERED_HERE,
     ANSWERED_BY_META,  /* by the meta group's leader */
     ANSWERED_BY_SHARD, /* by the leader of args.shard */
+    ANSWERED_BY_NAME,  /* by the node args.name; here without one */
 };
 
 struct control_verb {
@@ -372,6 +374,10 @@ control_answer control_debug_log;
 control_answer control_debug_config;
 control_answer control_debug_metrics;
 control_answer control_debug_machine;
+
+control_answer control_recover_replicas;
+control_begin control_recover_begin;
+control_answer control_recover_told;
 
 control_begin control_counter_add;
 control_begin control_counter_get;

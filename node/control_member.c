@@ -197,12 +197,28 @@ static uint32_t count_others(const struct members *members,
     return count;
 }
 
+/* For whoever need not wait until the others give it up. */
+static enum err check_down(const struct control *control,
+                           const struct member *member,
+                           struct err_detail *why)
+{
+    if (!control_is_up(control, member->number)) {
+        return ERR_NONE;
+    }
+    err_explain(why, "%s is up: drain it, or stop its process first",
+                member->name);
+    return ERR_REFUSED;
+}
+
 static enum err check_state(const struct control *control,
                             const struct member *member,
                             enum member_state state,
                             bool is_forced,
                             struct err_detail *why)
 {
+    if (state == MEMBER_DOWN) {
+        return check_down(control, member, why);
+    }
     if (member->state == MEMBER_DOWN && state != MEMBER_DRAINING) {
         err_explain(why,
                     "%s is down and gets no shards; it is active again when "

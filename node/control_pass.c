@@ -88,8 +88,12 @@ static void explain_no_meta(struct control_request *request,
 static void explain_no_leader(struct control_request *request,
                               struct err_detail *why)
 {
+    const char *name = control_node_name(request->control, request->to);
     if (request->verb->place == ANSWERED_BY_META) {
         explain_no_meta(request, why);
+    } else if (request->verb->place == ANSWERED_BY_NAME) {
+        err_explain(why, "%s hears nothing of %s", request->control->name,
+                    name ? name : "it");
     } else {
         request->may_pass = true;
         err_explain(why,
@@ -130,6 +134,7 @@ enum err control_pass_on(struct control_request *request,
     struct control *control = request->control;
     struct peer *peer = host_peer(control->config.host, leader);
     struct control_question passed = *question;
+    request->to = leader;
     (void)snprintf(passed.who, sizeof passed.who, "%s", request->who);
     size_t bytes = control_question_bytes_max(&passed);
     uint8_t *buffer = peer ? malloc(bytes) : NULL;
@@ -143,7 +148,6 @@ enum err control_pass_on(struct control_request *request,
     control_question_encode(&passed, &writer);
     assert(!writer.failed);
     request->call.done = on_passed_on;
-    request->to = leader;
     enum err err = calls_ask(control->config.calls, peer, HOST_SERVICE_ADMIN,
                              writer_bytes(&writer), control_left_ms(request),
                              &request->call);

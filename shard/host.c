@@ -530,7 +530,7 @@ void host_on_digest(struct host *host, const char *from, struct bytes digest)
 
 /* ---- who leads ---- */
 
-static uint32_t leader_by_replica(const struct host *host, uint32_t group)
+uint32_t host_leader_by_replica(const struct host *host, uint32_t group)
 {
     const struct group *replica = host_group(host, group);
     if (!replica) {
@@ -549,7 +549,7 @@ uint32_t host_leader(const struct host *host, uint32_t shard)
 {
     const struct group *group = host_group(host, shard_group_id(shard));
     if (group && !raft_is_retired(group_raft(group))) {
-        return leader_by_replica(host, shard_group_id(shard));
+        return host_leader_by_replica(host, shard_group_id(shard));
     }
     if (!host->view || shard >= host->view->map.shard_count) {
         return MEMBER_NONE;
@@ -560,7 +560,7 @@ uint32_t host_leader(const struct host *host, uint32_t shard)
 
 uint32_t host_meta_leader_seen(const struct host *host)
 {
-    return leader_by_replica(host, META_GROUP);
+    return host_leader_by_replica(host, META_GROUP);
 }
 
 uint32_t host_meta_leader(const struct host *host)
@@ -579,7 +579,7 @@ static void on_group_change(void *context, struct group *group)
 {
     struct host *host = context;
     struct slot *slot = &host->slots[group_id(group)];
-    uint32_t leader = leader_by_replica(host, group_id(group));
+    uint32_t leader = host_leader_by_replica(host, group_id(group));
     if (slot->leader == leader) {
         return;
     }
@@ -877,8 +877,8 @@ static bool are_shards_ready(const struct host *host, struct err_detail *why)
         if (!shard_place_has(&map->places[shard], host->number)) {
             continue;
         }
-        if (!group ||
-            leader_by_replica(host, shard_group_id(shard)) == MEMBER_NONE) {
+        if (!group || host_leader_by_replica(host, shard_group_id(shard)) ==
+                          MEMBER_NONE) {
             err_explain(why, "shard %u %s", shard,
                         group ? "has no leader yet" : "has not begun here yet");
             return false;

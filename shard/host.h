@@ -177,6 +177,24 @@ const struct history *host_history(const struct host *host);
 /* Want another leader for a shard that we lead. See group_transfer(). */
 FALLIBLE host_transfer(struct host *host, uint32_t shard, uint32_t to);
 
+/* What this disk has of a group, to choose who takes it over. */
+struct host_own_replica {
+    uint64_t number; /* of the replica; 0: it is lost, and was not opened */
+    uint64_t term;
+    uint64_t last_term;
+    uint64_t last_index;
+    uint64_t applied_index;
+    uint32_t leader; /* the node that leads, by its word; or MEMBER_NONE */
+    bool is_retired;
+    bool has_state;                    /* not: it could not take over */
+    struct raft_configuration members; /* none of one that is lost */
+};
+
+/* False: it has nothing of it. */
+bool host_own_replica(const struct host *host,
+                      uint32_t group,
+                      struct host_own_replica *out);
+
 /* ---- what the meta group's leader has heard; empty elsewhere ---- */
 
 struct host_replica {

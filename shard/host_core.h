@@ -228,6 +228,9 @@ void host_adopt(struct host *host, struct view **view);
 /* An empty machine of the meta group, in place of what there is. ERR_MEMORY */
 FALLIBLE host_renew_meta(struct host *host);
 
+/* Who leads a group by the word of our replica, if there is one. */
+uint32_t host_leader_by_replica(const struct host *host, uint32_t group);
+
 /* The meta group's leader by the word of our own replica of it, and not by
  * hearsay, which others are not told: it would go round for ever. */
 uint32_t host_meta_leader_seen(const struct host *host);

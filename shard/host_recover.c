@@ -325,3 +325,29 @@ void recover_step(struct host *host)
         carry_out(host, &host->view->recoveries[i]);
     }
 }
+
+/* ---- what is ---- */
+
+bool host_own_replica(const struct host *host,
+                      uint32_t id,
+                      struct host_own_replica *out)
+{
+    const struct group *group = host_group(host, id);
+    *out = (struct host_own_replica){.leader = MEMBER_NONE};
+    if (!group) {
+        return id < MULTIRAFT_GROUPS_MAX && host->slots[id].is_lost;
+    }
+    const struct raft *raft = group_raft(group);
+    *out = (struct host_own_replica){
+        .number = raft_number(raft),
+        .term = raft_term(raft),
+        .last_term = raft_last_term(raft),
+        .last_index = raft_last_index(raft),
+        .applied_index = group_applied_index(group),
+        .leader = host_leader_by_replica(host, id),
+        .is_retired = raft_is_retired(raft),
+        .has_state = group_has_state(group),
+        .members = *raft_newest_configuration(raft),
+    };
+    return true;
+}

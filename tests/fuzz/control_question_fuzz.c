@@ -53,7 +53,7 @@ static void check_args(struct bytes bytes)
     check_within(args.id, bytes);
     check_names(args.add);
     check_names(args.remove);
-    MUST(args.state < MEMBER_DOWN);
+    MUST(args.state < MEMBER_STATE_COUNT);
     MUST(args.limit <= 1024);
     MUST(((args.given & ARG_KEY) != 0) == (args.key != 0));
 }

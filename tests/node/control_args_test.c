@@ -151,10 +151,11 @@ static void says_what_a_value_must_be(void **state)
     CHECK_ERR(decode(&args, 0, ALL), ERR_INVALID);
     assert_string_equal(why.text,
                         "name: must be a name: 1 to 63 of a-z 0-9 . _ -");
-    one_text("state", "down"); /* nobody sets that */
+    one_text("state", "gone");
     CHECK_ERR(decode(&args, 0, ALL), ERR_INVALID);
     assert_string_equal(why.text,
-                        "state: must be active, cordoned or draining");
+                        "state: must be active, cordoned, draining or "
+                        "down");
     one_text("shard", "three");
     CHECK_ERR(decode(&args, 0, ALL), ERR_INVALID);
     one_text("id", "");

@@ -71,6 +71,7 @@ struct host {
     struct call *change_call;
     uint32_t change_count;
     uint32_t transferred_to;
+    struct host_own_replica own; /* of group 2; number 0 and members 1: lost */
 };
 
 static struct host host;
@@ -180,6 +181,14 @@ enum err host_transfer(struct host *of, uint32_t shard, uint32_t to)
     (void)shard;
     of->transferred_to = to;
     return to == 2 ? ERR_NOT_FOUND : ERR_NONE;
+}
+
+bool host_own_replica(const struct host *of,
+                      uint32_t group,
+                      struct host_own_replica *out)
+{
+    *out = of->own;
+    return group == 2;
 }
 
 const struct host_shard_report *host_shard_report(const struct host *of,
@@ -658,6 +667,7 @@ static void every_verb_that_looks_answers(void **state)
         {"config.plan",
          {{.key = "settings", .settings = {"cluster.replication", "1"}}},
          "changes"},
+        {"coord.replicas", {{0}}, "groups"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         ask_for(ROLE_OBSERVER, cases[i].verb, cases[i].args, "");
@@ -1368,6 +1378,157 @@ static void a_repair_ends_by_itself_alone(void **state)
                   "back, or all is made anew");
 }
 
+/* ---- recovery ---- */
+
+#define RECOVER(...)                                                    \
+    ARGS({.key = "shard", .number = 1}, {.key = "to", .text = "alpha"}, \
+         __VA_ARGS__)
+#define FORCED                          \
+    {                                   \
+        .key = "force", .is_flag = true \
+    }
+#define EMPTY                           \
+    {                                   \
+        .key = "empty", .is_flag = true \
+    }
+
+/* Beta and gamma are away, and nobody leads. */
+static void lose_two_nodes(void)
+{
+    for (uint32_t i = 1; i < NODE_COUNT; i++) {
+        host.nodes[i].at_ms = WALL_MS - 10000;
+        host.peers[i].is_up = false;
+    }
+    for (uint32_t i = 0; i < SHARD_COUNT; i++) {
+        host.shards[i].at_ms = WALL_MS - 10000;
+    }
+}
+
+static void tells_what_it_has_of_its_groups(void **state)
+{
+    (void)state;
+    host.own = (struct host_own_replica){
+        .number = raft_generation_first(3),
+        .term = 9,
+        .last_term = 8,
+        .last_index = 77,
+        .leader = MEMBER_NONE,
+        .members = {.count = 1, .members = {{.node = 2, .is_voter = true}}}};
+    ask("coord.replicas", NULL);
+    check_answered();
+    struct reader groups = answer_of("groups");
+    CHECK(pack_read_array(&groups) == 1);
+    CHECK(number_in(find(groups, "group")) == 2);
+    CHECK(number_in(find(groups, "generation")) == 3);
+    CHECK(number_in(find(groups, "last_term")) == 8);
+    CHECK(number_in(find(groups, "last_index")) == 77);
+    struct reader members = find(groups, "members");
+    CHECK(pack_read_array(&members) == 1);
+    assert_string_equal(text_in(find(members, "node")), "gamma");
+}
+
+static void asks_the_node_that_is_named(void **state)
+{
+    (void)state;
+    ask("coord.replicas", ARGS({.key = "name", .text = "alpha"}));
+    check_answered();
+    ask("coord.replicas", ARGS({.key = "name", .text = "delta"}));
+    CHECK_ERR(asked.err, ERR_NOT_FOUND);
+    ask("coord.replicas", ARGS({.key = "name", .text = "gamma"}));
+    CHECK(!asked.is_answered && passed_call);
+    passed_call->done(passed_call, ERR_NONE, bytes_of_text("done"));
+    host.peers[2].is_up = false;
+    ask("coord.replicas", ARGS({.key = "name", .text = "gamma"}));
+    check_refused(ERR_NO_QUORUM, "alpha hears nothing of gamma");
+}
+
+static void has_a_shard_taken_over_and_notes_it(void **state)
+{
+    (void)state;
+    lose_two_nodes();
+    host.view->map.places[1].generation = 4;
+    ask("shard.recover",
+        ARGS({.key = "shard", .number = 1}, {.key = "to", .text = "alpha"}));
+    CHECK(host.change.kind == VIEW_RECOVER && host.change.number == 1);
+    CHECK(host.change.node == 0 && host.change.generation == 5);
+    CHECK(!host.change.flag);
+    assert_string_equal(host.change.who, "operator/ann");
+    assert_string_equal(host.change.text,
+                        "shard 1 has lost its majority: alpha takes it over, "
+                        "generation 5; what only others had is gone");
+    end_change(ERR_NONE, "");
+    check_answered();
+    CHECK(number_in(answer_of("generation")) == 5);
+    ask("shard.recover", RECOVER(EMPTY));
+    CHECK(host.change.flag);
+    assert_string_equal(host.change.text,
+                        "shard 1 has lost its majority: alpha begins it "
+                        "empty, generation 5; what was in it is gone");
+    end_change(ERR_NONE, "");
+}
+
+static void recovers_nothing_that_serves_or_may(void **state)
+{
+    (void)state;
+    ask("shard.recover", RECOVER(FORCED));
+    check_refused(ERR_REFUSED, "shard 1 is led by alpha: nothing of it is to "
+                               "be recovered");
+    lose_two_nodes();
+    host.nodes[1].at_ms = WALL_MS;
+    ask("shard.recover", RECOVER(EMPTY));
+    check_refused(ERR_REFUSED,
+                  "2 of the 3 nodes that shall have shard 1 are up: wait for "
+                  "it to be led; --force when they have lost what they had");
+    CHECK(host.change_count == 0);
+    ask("shard.recover", RECOVER(FORCED));
+    CHECK(host.change_count == 1);
+    end_change(ERR_NONE, "");
+}
+
+static void lets_nobody_take_over_who_cannot(void **state)
+{
+    (void)state;
+    lose_two_nodes();
+    ask("shard.recover", ARGS({.key = "shard", .number = 1},
+                              {.key = "to", .text = "gamma"}, FORCED));
+    check_refused(ERR_REFUSED,
+                  "gamma is not heard: it cannot take anything over");
+    members_find(&host.view->members, 0)->roles = SETTINGS_VOTER;
+    ask("shard.recover", RECOVER(EMPTY));
+    check_refused(ERR_REFUSED,
+                  "alpha holds no shards: it lacks the role shard");
+    CHECK(host.change_count == 0);
+}
+
+static void waits_for_who_is_about_to_take_over(void **state)
+{
+    (void)state;
+    lose_two_nodes();
+    CHECK_OK(view_change(host.view, &(struct view_change){.kind = VIEW_RECOVER,
+                                                          .number = 1,
+                                                          .generation = 1}));
+    ask("shard.recover", RECOVER(EMPTY));
+    check_refused(ERR_BUSY, "alpha is about to take shard 1 over: wait");
+    ask("shard.recover", RECOVER(FORCED));
+    CHECK(host.change.generation == 2);
+    end_change(ERR_NONE, "");
+}
+
+static void sets_down_only_who_is_away(void **state)
+{
+    (void)state;
+    const struct arg *const down =
+        ARGS({.key = "name", .text = "beta"}, {.key = "state", .text = "down"});
+    ask("node.set", down);
+    check_refused(ERR_REFUSED,
+                  "beta is up: drain it, or stop its process first");
+    lose_two_nodes();
+    ask("node.set", down);
+    CHECK(host.change.kind == VIEW_MEMBER_SET &&
+          host.change.member.state == MEMBER_DOWN);
+    end_change(ERR_NONE, "");
+}
+
 /* ---- counters ---- */
 
 static void counts_through_the_router(void **state)
@@ -1594,6 +1755,13 @@ int main(void)
         TEST(moves_a_shard_to_another_node),
         TEST(refuses_moves_that_make_no_sense),
         TEST(transfers_where_it_leads_and_notes_it),
+        TEST(tells_what_it_has_of_its_groups),
+        TEST(asks_the_node_that_is_named),
+        TEST(has_a_shard_taken_over_and_notes_it),
+        TEST(recovers_nothing_that_serves_or_may),
+        TEST(lets_nobody_take_over_who_cannot),
+        TEST(waits_for_who_is_about_to_take_over),
+        TEST(sets_down_only_who_is_away),
         TEST(counts_through_the_router),
         TEST(repeats_no_addition_without_a_key),
         TEST(names_who_is_missing_for_a_counter),
