@@ -67,6 +67,21 @@ static void check_rounds(struct raft *raft)
     }
 }
 
+/* Not before all that was proposed is committed: whoever waits for it is told
+ * by us, and not that nobody knows what became of it. */
+static void send_timeout_now(struct raft *raft)
+{
+    struct progress *target = raft_progress_find(raft, raft->transfer_to);
+    if (target && !raft->is_transfer_sent &&
+        target->match == raft_core_last_index(raft) &&
+        raft->commit == raft_core_last_index(raft)) {
+        raft->is_transfer_sent = true;
+        raft_core_send(raft, &(struct raft_message){.kind = RAFT_TIMEOUT_NOW,
+                                                    .to = target->number,
+                                                    .term = raft->term});
+    }
+}
+
 /* Commit what a majority has, if it is of this term (figure 8), and never
  * beyond what is durable here. */
 void raft_leader_advance_commit(struct raft *raft, uint64_t now_ns)
@@ -89,18 +104,7 @@ void raft_leader_advance_commit(struct raft *raft, uint64_t now_ns)
         send_heartbeats(raft); /* removed: the last thing to be done */
         raft_core_step_down(raft, now_ns);
     }
-}
-
-static void send_timeout_now(struct raft *raft)
-{
-    struct progress *target = raft_progress_find(raft, raft->transfer_to);
-    if (target && !raft->is_transfer_sent &&
-        target->match == raft_core_last_index(raft)) {
-        raft->is_transfer_sent = true;
-        raft_core_send(raft, &(struct raft_message){.kind = RAFT_TIMEOUT_NOW,
-                                                    .to = target->number,
-                                                    .term = raft->term});
-    }
+    send_timeout_now(raft);
 }
 
 static void meet_others(struct raft *raft, uint64_t now_ns)

@@ -378,6 +378,30 @@ static void a_transfer_target_must_have_everything_durable(void **state)
     close_sound(&h);
 }
 
+/* Or whoever waits for it could not be told what became of it. */
+static void what_was_proposed_is_committed_before_a_transfer(void **state)
+{
+    (void)state;
+    struct harness h;
+    open_with(&h, 3);
+    harness_elect(&h, 1);
+    harness_isolate(&h, 2, true);
+    harness_replica(&h, 1)->is_disk_slow = true;
+    CHECK_OK(harness_propose(&h, 1, 7));
+    CHECK_OK(harness_transfer(&h, 1, 3));
+    harness_flow(&h);
+    CHECK(harness_last(&h, 3) == 2);
+    CHECK(harness_commit(&h, 1) == 1);
+    CHECK(harness_role(&h, 3) == RAFT_FOLLOWER);
+    harness_store(&h, 1);
+    CHECK(harness_commit(&h, 1) == 2);
+    CHECK(harness_count(&h, (struct like){1, 3, RAFT_TIMEOUT_NOW}) == 1);
+    harness_replica(&h, 1)->is_disk_slow = false;
+    harness_flow(&h);
+    CHECK(harness_leader(&h) == 3);
+    close_sound(&h);
+}
+
 static void a_heartbeat_reply_is_enough_for_a_transfer(void **state)
 {
     (void)state;
@@ -628,6 +652,7 @@ int main(void)
         cmocka_unit_test(a_doubled_vote_reply_counts_once),
         cmocka_unit_test(leadership_is_handed_over),
         cmocka_unit_test(a_transfer_target_must_have_everything_durable),
+        cmocka_unit_test(what_was_proposed_is_committed_before_a_transfer),
         cmocka_unit_test(a_heartbeat_reply_is_enough_for_a_transfer),
         cmocka_unit_test(timeout_now_is_nothing_while_writes_are_in_flight),
         cmocka_unit_test(timeout_now_comes_from_the_leader_only),

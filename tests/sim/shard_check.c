@@ -271,6 +271,20 @@ static bool is_from_gone(const struct view *view,
     return is;
 }
 
+/* Somebody has it who has lost data, and perhaps not made its replica anew: it
+ * counts as a voter until its leader knows. */
+static bool is_from_harmed(const struct sim *sim,
+                           const struct shard_place *place)
+{
+    bool is = false;
+    for (uint32_t i = 0; i < sim->node_count; i++) {
+        const struct node *node = &sim->nodes[i];
+        is = is || (node->is_harmed && node->host &&
+                    shard_place_has(place, host_number(node->host)));
+    }
+    return is;
+}
+
 /* A shard is only moved when it has come to where it was to be before. */
 static void check_move(struct sim *sim, const struct view *view, uint32_t shard)
 {
@@ -279,7 +293,7 @@ static void check_move(struct sim *sim, const struct view *view, uint32_t shard)
     if (shard_place_is_equal(from, &view->map.places[shard]) || !leader ||
         is_excused(sim, sim->memory.lost_ns) ||
         is_excused(sim, sim->memory.by_hand_ns[shard]) ||
-        is_from_gone(view, from)) {
+        is_from_gone(view, from) || is_from_harmed(sim, from)) {
         return;
     }
     const struct raft_configuration *members =

@@ -47,8 +47,8 @@ static void check_served(const struct client *client,
     if (request->begun_ns < sim->phase_ns) {
         return;
     }
-    /* What was under way when its leader changed, and must not be repeated, is
-     * not known: that is said, as it shall be. */
+    /* What must not be repeated, and is on its way to a node that ends in this
+     * moment, is not known: that is said, as it shall be. */
     if (sim->phase == PHASE_LEAVE && err &&
         !(request->kind == REQUEST_ONCE && err == ERR_UNCERTAIN)) {
         broken(sim, "leave", "%s: request %u fails while %s leaves: %s",
