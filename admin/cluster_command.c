@@ -31,6 +31,13 @@ static const struct command_flag forget_flags[] = {
     {.name = "yes", .text = "do not ask"},
     {0}};
 
+static const struct command_flag join_flags[] = {
+    REMOTE_FLAGS,
+    {.name = "name",
+     .value = "NAME",
+     .text = "which node of FILE this is (default: its node.name)"},
+    {0}};
+
 static const struct command_verb verbs[] = {
     {.name = "init",
      .operands = "NAME HOST...",
@@ -74,6 +81,17 @@ static const struct command_verb verbs[] = {
      .flags = reading_flags,
      .has_json = true,
      .run = cluster_links_run},
+    {.name = "join",
+     .operands = "[FILE]",
+     .operand_count_max = 1,
+     .summary = "Check, on the machine of a new node, all that joining needs, "
+                "and say how to start it.\nExit status: 0 it can, 7 it would "
+                "be refused, 8 the cluster could not be asked.",
+     .examples = {"troupe cluster join", "troupe cluster join --context shop",
+                  "troupe cluster join /etc/troupe/cluster.yaml --name delta "
+                  "--config operator/cluster.yaml"},
+     .flags = join_flags,
+     .run = cluster_join_run},
     {.name = "forget",
      .operands = "NODE",
      .operand_count_min = 1,

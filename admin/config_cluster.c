@@ -85,8 +85,7 @@ static void add_claim(void *context, const char *key, const char *value)
     }
 }
 
-/* What the file says of all that nodes and pools are not. */
-static json_t *claims_of(const struct settings *settings)
+json_t *config_cluster_claims(const struct settings *settings)
 {
     struct claims claims = {settings, json_object()};
     settings_cluster_values(settings, add_claim, &claims);
@@ -225,7 +224,8 @@ static enum exit_code ask_plan(struct remote *remote,
 {
     struct remote_question question = {
         .verb = "config.plan",
-        .args = json_pack("{s:o}", "settings", claims_of(settings))};
+        .args =
+            json_pack("{s:o}", "settings", config_cluster_claims(settings))};
     return remote_ask(remote, &question, plan);
 }
 
@@ -291,8 +291,8 @@ static enum exit_code carry_out(struct remote *remote,
     scoped(answer_clear) json_t *answer = NULL;
     struct remote_question question = {
         .verb = "config.apply",
-        .args = json_pack("{s:o, s:I}", "settings", claims_of(settings),
-                          "settings_version",
+        .args = json_pack("{s:o, s:I}", "settings",
+                          config_cluster_claims(settings), "settings_version",
                           (json_int_t)answer_number(plan, "settings_version")),
         .changes = true};
     enum exit_code code = remote_ask(remote, &question, &answer);

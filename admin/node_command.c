@@ -86,7 +86,8 @@ static const struct command_verb verbs[] = {
      .operand_count_min = 1,
      .operand_count_max = 1,
      .summary = "Wait until a node is up and leads all it owns, or is drained, "
-                "or away.\nExit status: 0 it is, 5 not within --deadline.",
+                "or away.\nExit status: 0 it is, 5 not within --deadline. With "
+                "that, also for one that has not joined yet.",
      .examples = {"troupe node wait alpha",
                   "troupe node wait alpha --state drained --deadline 5m",
                   "troupe node wait alpha --state away"},

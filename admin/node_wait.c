@@ -36,7 +36,7 @@ static const struct state {
     is_so *is_so;
     bool needs_progress;
 } states[] = {
-    {"ready", is_ready, false},
+    {"ready", is_ready, false}, /* the default is the first */
     {"drained", is_drained, true},
     {"away", is_away, false},
 };
@@ -45,6 +45,7 @@ struct node_wait {
     struct remote *remote;
     const char *name;
     const struct state *state;
+    bool may_lack; /* a node that is to join is no member before */
 };
 
 static enum exit_code ask(const struct node_wait *wait,
@@ -70,6 +71,9 @@ static enum exit_code look(void *context, bool *is_done, struct err_detail *why)
     (void)snprintf(id, sizeof id, "drain-%s", wait->name);
     enum exit_code code =
         ask(wait, "node.show", "name", wait->name, &node, why);
+    if (code == EXIT_CODE_USAGE && wait->may_lack) {
+        return EXIT_CODE_OK;
+    }
     if (!code && wait->state->needs_progress) {
         code = ask(wait, "op.show", "id", id, &progress, why);
     }
@@ -104,6 +108,7 @@ enum exit_code node_wait_run(const struct command *command)
                             command_value(command, "state"));
     }
     if (!code) {
+        wait.may_lack = waiting.deadline_ms > 0 && wait.state == states;
         code = waiting_open(&remote, command);
     }
     wait.remote = remote;

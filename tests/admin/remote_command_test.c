@@ -664,6 +664,8 @@ static void waits_for_a_node(void **state)
     (void)state;
     fixture.patience = 10;
     CHECK(run("node wait nobody") == 2);
+    CHECK(run("node wait nobody --deadline 2s") == 5); /* it may join */
+    CHECK(fixture.wait_count == 2);
     answer_times("node.show", ERR_NONE, node_away, 1);
     answer("node.show", node);
     CHECK(run("node wait two") == 0);
@@ -689,6 +691,85 @@ static void waits_while_an_election_is_under_way(void **state)
     CHECK(run("shard pause --timeout 2s") == 4);
     CHECK(fixture.wait_count == 10);
     fixture.is_free = false;
+}
+
+/* ---- joining ---- */
+
+static const char info_now[] =
+    "{\"v\":1,\"node\":\"one\",\"name\":\"one\",\"now_ms\":1795260600000}";
+
+/* An answer of cluster.status with the id that stands in the lab's file. */
+static const char *status_of_lab(void)
+{
+    static char text[256];
+    char path[256];
+    uint8_t *file = NULL;
+    size_t length = 0;
+    const struct files *files = posix_files();
+    CHECK_OK(files->read(
+        files->context,
+        temp_folder_path(&fixture.temp, path, "lab/one/cluster.yaml"),
+        FILE_PUBLIC, 1 << 20, &file, &length));
+    const char *id = strstr((const char *)file, "  id: \"");
+    CHECK(id);
+    (void)snprintf(text, sizeof text,
+                   "{\"v\":1,\"cluster\":{\"id\":\"%.32s\",\"name\":\"lab\"}}",
+                   id + strlen("  id: \""));
+    free(file);
+    return text;
+}
+
+static void answer_who_joins(const char *members, const char *changes)
+{
+    memset(&fake, 0, sizeof fake);
+    answer("cluster.status", status_of_lab());
+    answer("node.ls", members);
+    answer("config.plan", changes);
+    answer("node.info", info_now);
+    answer("shard.plan", plan);
+}
+
+static void checks_what_joining_needs(void **state)
+{
+    (void)state;
+    static const char same[] = "{\"v\":1,\"changes\":[]}";
+    static const char nobody[] = "{\"v\":1,\"members\":[]}";
+    answer_who_joins(nobody, same);
+    CHECK(run("cluster join DIR/lab/three/cluster.yaml") == 0);
+    CHECK(says(fixture.out, "the name three is free"));
+    CHECK(says(fixture.out, "1 shards would move"));
+    CHECK(says(fixture.out, "trouped --config ") &&
+          says(fixture.out, "--node three --join"));
+    answer_who_joins(
+        "{\"v\":1,\"members\":[{\"name\":\"three\",\"is_up\":true,"
+        "\"door\":\"ipc:x\"}]}",
+        "{\"v\":1,\"changes\":[{\"key\":\"shards\",\"from\":\"64\","
+        "\"to\":\"128\"}]}");
+    CHECK(run("cluster join DIR/lab/three/cluster.yaml") == 7);
+    CHECK(says(fixture.out, "a node called three is up, at ipc:x"));
+    CHECK(says(fixture.out, "shards is 128 in the file, 64 in the cluster"));
+    CHECK(!says(fixture.out, "trouped"));
+    answer_who_joins(nobody, same);
+    CHECK(run("cluster join DIR/lab/three/cluster.yaml --name four") == 7);
+    CHECK(says(fixture.out, "cluster.nodes has no `four`"));
+    CHECK(run("cluster join DIR/lab/three/cluster.yaml --name two") == 7);
+    CHECK(says(fixture.out, "two.cert"));
+    CHECK(run("cluster join DIR/nothing.yaml") == 7);
+    memset(&fake, 0, sizeof fake);
+    answer("cluster.status", status);
+    CHECK(run("cluster join DIR/lab/three/cluster.yaml") == 7);
+    CHECK(says(fixture.out, "this is 00ff"));
+}
+
+static void checks_what_it_can_without_the_cluster(void **state)
+{
+    (void)state;
+    CHECK(run_plain("cluster join DIR/lab/three/cluster.yaml") == 8);
+    CHECK(says(fixture.out, "open  the cluster is not asked"));
+    CHECK(says(fixture.out, "trouped --config "));
+    CHECK(fake.opened_count == 0);
+    fake.open_err = ERR_UNREACHABLE;
+    CHECK(run("cluster join DIR/lab/three/cluster.yaml") == 7);
 }
 
 /* ---- shards over time ---- */
@@ -1466,6 +1547,8 @@ int main(void)
         TEST(cancels_after_a_clear_yes),
         TEST(what_begins_can_be_waited_for),
         TEST(waits_for_a_node),
+        TEST(checks_what_joining_needs),
+        TEST(checks_what_it_can_without_the_cluster),
         TEST(waits_while_an_election_is_under_way),
         TEST(shows_what_became_of_a_shard),
         TEST(shows_the_shards_with_the_most_of_it),
