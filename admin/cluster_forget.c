@@ -34,18 +34,20 @@ static enum exit_code look(struct remote *remote,
     return code;
 }
 
+/* A dry run says nothing when it may be. */
 static enum exit_code forget(struct remote *remote,
                              const struct command *command,
-                             const char *name)
+                             const char *name,
+                             bool is_dry)
 {
     scoped(answer_clear) json_t *answer = NULL;
     struct remote_question question = {
         .verb = "member.forget",
-        .args = json_pack("{s:s, s:b}", "name", name, "force",
-                          command_has(command, "force")),
+        .args = json_pack("{s:s, s:b, s:b}", "name", name, "force",
+                          command_has(command, "force"), "dry_run", is_dry),
         .changes = true};
     enum exit_code code = remote_ask(remote, &question, &answer);
-    if (!code) {
+    if (!code && !is_dry) {
         fprintf(command->world->talk, "%s is forgotten.\n", name);
     }
     return code;
@@ -59,6 +61,9 @@ enum exit_code cluster_forget_run(const struct command *command)
     if (!code) {
         code = look(remote, command, name);
     }
+    if (!code) {
+        code = forget(remote, command, name, true);
+    }
     if (code) {
         return code;
     }
@@ -66,6 +71,6 @@ enum exit_code cluster_forget_run(const struct command *command)
         fprintf(command->world->talk, "Nothing was done: --dry-run.\n");
         return EXIT_CODE_OK;
     }
-    return command_confirm(command, name) ? forget(remote, command, name)
+    return command_confirm(command, name) ? forget(remote, command, name, false)
                                           : EXIT_CODE_REFUSED;
 }

@@ -14,7 +14,7 @@
 #define EXIT_CODE_LIST(X)                                                   \
     X(EXIT_CODE_OK, 0, "done, or: all is well")                             \
     X(EXIT_CODE_FOUND, 1, "what was asked is so: invalid, different, unwell") \
-    X(EXIT_CODE_USAGE, 2, "the command line is wrong; nothing was done")    \
+    X(EXIT_CODE_USAGE, 2, "the command line is wrong, or a name on it; nothing was done")    \
     X(EXIT_CODE_UNREACHABLE, 3, "no node of the cluster can be reached")    \
     X(EXIT_CODE_NO_QUORUM, 4, "the cluster has no majority")                \
     X(EXIT_CODE_TIMEOUT, 5, "no answer in time; it may have happened")      \

@@ -5,23 +5,27 @@
 #include "base/scope.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 /* ---- setting a node's state ---- */
 
+/* A dry run says nothing when it may be. */
 static enum exit_code set_state(struct remote *remote,
                                 const struct command *command,
                                 const char *state,
-                                bool is_forced)
+                                bool is_dry)
 {
     scoped(answer_clear) json_t *answer = NULL;
+    bool is_forced =
+        strcmp(state, "active") != 0 && command_has(command, "force");
     struct remote_question question = {
         .verb = "node.set",
-        .args =
-            json_pack("{s:s, s:s, s:b}", "name", command_operand(command, 0),
-                      "state", state, "force", is_forced),
+        .args = json_pack("{s:s, s:s, s:b, s:b}", "name",
+                          command_operand(command, 0), "state", state, "force",
+                          is_forced, "dry_run", is_dry),
         .changes = true};
     enum exit_code code = remote_ask(remote, &question, &answer);
-    if (!code) {
+    if (!code && !is_dry) {
         fprintf(command->world->talk, "%s is %s.\n",
                 command_operand(command, 0), answer_name(answer, "state"));
     }
@@ -29,22 +33,21 @@ static enum exit_code set_state(struct remote *remote,
 }
 
 static enum exit_code set_alone(const struct command *command,
-                                const char *state,
-                                bool is_forced)
+                                const char *state)
 {
     scoped(remote_close) struct remote *remote = NULL;
     enum exit_code code = remote_open(&remote, command);
-    return code ? code : set_state(remote, command, state, is_forced);
+    return code ? code : set_state(remote, command, state, false);
 }
 
 enum exit_code node_cordon_run(const struct command *command)
 {
-    return set_alone(command, "cordoned", command_has(command, "force"));
+    return set_alone(command, "cordoned");
 }
 
 enum exit_code node_uncordon_run(const struct command *command)
 {
-    return set_alone(command, "active", false);
+    return set_alone(command, "active");
 }
 
 /* ---- draining ---- */
@@ -109,6 +112,9 @@ static enum exit_code drain_node(struct drain *drain)
     char id[OP_ID_BYTES];
     const struct command *command = drain->command;
     enum exit_code code = print_plan(drain);
+    if (!code) {
+        code = set_state(drain->remote, command, "draining", true);
+    }
     if (code) {
         return code;
     }
@@ -120,8 +126,7 @@ static enum exit_code drain_node(struct drain *drain)
         !waiting_confirm(command, drain->name)) {
         return EXIT_CODE_REFUSED;
     }
-    code = set_state(drain->remote, command, "draining",
-                     command_has(command, "force"));
+    code = set_state(drain->remote, command, "draining", false);
     if (code) {
         return code;
     }

@@ -176,16 +176,20 @@ static enum exit_code show(struct remote *remote,
     return EXIT_CODE_OK;
 }
 
+/* A dry run says nothing when it may be. */
 static enum exit_code cancel(struct remote *remote,
                              const struct command *command,
-                             const char *id)
+                             const char *id,
+                             bool is_dry)
 {
     FILE *talk = command->world->talk;
     scoped(answer_clear) json_t *answer = NULL;
     struct remote_question question = {
-        .verb = "op.cancel", .args = args_of(id), .changes = true};
+        .verb = "op.cancel",
+        .args = json_pack("{s:s, s:b}", "id", id, "dry_run", is_dry),
+        .changes = true};
     enum exit_code code = remote_ask(remote, &question, &answer);
-    if (!code) {
+    if (!code && !is_dry) {
         fprintf(talk, "%s is cancelled: %s.\n", answer_name(answer, "id"),
                 answer_name(answer, "told"));
     }
@@ -199,6 +203,9 @@ enum exit_code op_cancel(const struct command *command, const char *id)
     if (!code) {
         code = show(remote, command, id);
     }
+    if (!code) {
+        code = cancel(remote, command, id, true);
+    }
     if (code) {
         return code;
     }
@@ -206,6 +213,6 @@ enum exit_code op_cancel(const struct command *command, const char *id)
         fprintf(command->world->talk, "Nothing was done: --dry-run.\n");
         return EXIT_CODE_OK;
     }
-    return command_confirm(command, id) ? cancel(remote, command, id)
+    return command_confirm(command, id) ? cancel(remote, command, id, false)
                                         : EXIT_CODE_REFUSED;
 }

@@ -44,19 +44,35 @@ static enum exit_code print_move(const struct move *move)
     return EXIT_CODE_OK;
 }
 
+static enum exit_code ask_move(const struct move *move,
+                               bool is_dry,
+                               json_t **answer)
+{
+    bool is_forced = command_has(move->command, "force");
+    struct remote_question question = {
+        .verb = "shard.move",
+        .args =
+            json_pack("{s:I, s:s, s:b, s:b}", "shard", (json_int_t)move->shard,
+                      "to", move->to, "force", is_forced, "dry_run", is_dry),
+        .changes = true};
+    return remote_ask(move->remote, &question, answer);
+}
+
+/* Whether it would be refused is said before anybody is asked. */
+static enum exit_code check_move(const struct move *move)
+{
+    scoped(answer_clear) json_t *answer = NULL;
+    enum exit_code code = print_move(move);
+    return code ? code : ask_move(move, true, &answer);
+}
+
 static enum exit_code carry_out(const struct move *move)
 {
     char id[OP_ID_BYTES];
     FILE *talk = move->command->world->talk;
     scoped(answer_clear) json_t *answer = NULL;
     (void)snprintf(id, sizeof id, "move-%" PRIu64, move->shard);
-    struct remote_question question = {
-        .verb = "shard.move",
-        .args =
-            json_pack("{s:I, s:s, s:b}", "shard", (json_int_t)move->shard, "to",
-                      move->to, "force", command_has(move->command, "force")),
-        .changes = true};
-    enum exit_code code = remote_ask(move->remote, &question, &answer);
+    enum exit_code code = ask_move(move, false, &answer);
     if (code) {
         return code;
     }
@@ -81,7 +97,11 @@ enum exit_code shard_move_run(const struct command *command)
     struct move move = {.command = command,
                         .text = command_operand(command, 0),
                         .to = command_value(command, "to")};
+    uint64_t deadline_ms = 0; /* read again when it is needed */
     enum exit_code code = shard_take_number(&move.shard, command, move.text);
+    if (!code) {
+        code = waiting_take_deadline(&deadline_ms, command);
+    }
     if (!code && !move.to) {
         code = command_misused(command, "where to? Give --to NODE");
     }
@@ -90,7 +110,7 @@ enum exit_code shard_move_run(const struct command *command)
     }
     move.remote = remote;
     if (!code) {
-        code = print_move(&move);
+        code = check_move(&move);
     }
     if (code) {
         return code;
@@ -157,7 +177,11 @@ enum exit_code shard_rebalance_run(const struct command *command)
     scoped(answer_clear) json_t *plan = NULL;
     bool is_dry = command_has(command, "dry-run");
     bool is_silent = command_has(command, "json") && !is_dry;
-    enum exit_code code = waiting_open(&remote, command);
+    uint64_t deadline_ms = 0; /* read again when it is needed */
+    enum exit_code code = waiting_take_deadline(&deadline_ms, command);
+    if (!code) {
+        code = waiting_open(&remote, command);
+    }
     if (!code) {
         code = ask_rebalance(remote, true, &plan);
     }

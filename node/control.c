@@ -50,10 +50,10 @@ static const struct control_verb verbs[] = {
      .required = ARG_NAME,
      .answer = control_member_progress},
     {.name = "node.set", .access = MAY_STEER, .place = ANSWERED_BY_META,
-     .required = ARG_NAME | ARG_STATE, .optional = ARG_FORCE,
+     .required = ARG_NAME | ARG_STATE, .optional = ARG_FORCE | ARG_DRY_RUN,
      .begin = control_member_set, .answer = control_member_state},
     {.name = "member.forget", .access = MAY_STEER, .place = ANSWERED_BY_META,
-     .required = ARG_NAME, .optional = ARG_FORCE,
+     .required = ARG_NAME, .optional = ARG_FORCE | ARG_DRY_RUN,
      .begin = control_member_forget},
     {.name = "shard.map", .place = ANSWERED_BY_META,
      .answer = control_shard_map},
@@ -64,7 +64,7 @@ static const struct control_verb verbs[] = {
      .optional = ARG_ADD | ARG_REMOVE,
      .answer = control_move_plan},
     {.name = "shard.move", .access = MAY_STEER, .place = ANSWERED_BY_META,
-     .required = ARG_SHARD | ARG_TO, .optional = ARG_FORCE,
+     .required = ARG_SHARD | ARG_TO, .optional = ARG_FORCE | ARG_DRY_RUN,
      .begin = control_move_begin, .answer = control_move_told},
     {.name = "shard.pause", .access = MAY_STEER, .place = ANSWERED_BY_META,
      .begin = control_move_pause, .answer = control_move_paused},
@@ -82,7 +82,7 @@ static const struct control_verb verbs[] = {
      .required = ARG_ID,
      .answer = control_op_show},
     {.name = "op.cancel", .access = MAY_STEER, .place = ANSWERED_BY_META,
-     .required = ARG_ID,
+     .required = ARG_ID, .optional = ARG_DRY_RUN,
      .begin = control_op_cancel, .answer = control_op_cancelled},
     {.name = "coord.ls", .place = ANSWERED_BY_META,
      .answer = control_shard_groups},
@@ -350,6 +350,7 @@ static enum err run(struct control_request *request,
                     struct err_detail *why)
 {
     request->shard = (uint32_t)args->shard;
+    request->is_dry = args->is_dry_run;
     if (is_ours(request, args)) {
         return request->verb->begin ? request->verb->begin(request, args, why)
                                     : ERR_NONE;

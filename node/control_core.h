@@ -53,6 +53,7 @@ struct control_request {
     uint32_t from; /* a node */
     uint32_t to;
     bool is_noted;
+    bool is_dry;   /* whether it may be is all that is asked */
     bool may_pass; /* why it failed: it is worth asking again */
     char op[CONTROL_OP_BYTES];
     const char *told; /* static */
@@ -124,8 +125,8 @@ uint32_t control_left_ms(const struct control_request *request);
 
 /*
  * Change the view in the name of who asks: checked here at once, answered when
- * it is committed. Asked of the meta group's leader only, with its own view.
- * Sets its `who`; the rest stays the caller's.
+ * it is committed; not at all for a dry run. Asked of the meta group's leader
+ * only, with its own view. Sets its `who`; the rest stays the caller's.
  *
  * what view_check() and host_change() say; what would do harm is ERR_REFUSED
  */

@@ -46,7 +46,7 @@ enum err control_change(struct control_request *request,
     struct host *host = request->control->config.host;
     (void)snprintf(change->who, sizeof change->who, "%s", request->who);
     enum err err = view_check(control_view(request->control), change, why);
-    if (err) {
+    if (err || request->is_dry) {
         return err;
     }
     request->call.done = on_changed;

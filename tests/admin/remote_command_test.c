@@ -633,12 +633,12 @@ static void cancels_after_a_clear_yes(void **state)
     CHECK(run("op cancel drain-two --dry-run") == 0);
     CHECK(says(fixture.talk, "Cancelled: it is active again"));
     CHECK(run("op cancel drain-two") == 7);
-    assert_string_equal(fake.verb, "op.show");
+    CHECK(says(fake.args, "\"dry_run\":true"));
     fixture.typed = "drain-two\n";
     CHECK(run("op cancel drain-two") == 0);
     CHECK(says(fixture.talk, "drain-two is cancelled: so it is."));
     CHECK(run("shard cancel 17 --yes") == 0);
-    assert_string_equal(fake.args, "{\"id\":\"move-17\"}");
+    assert_string_equal(fake.args, "{\"id\":\"move-17\",\"dry_run\":false}");
     CHECK(run("shard cancel x") == 2);
 }
 
@@ -965,10 +965,11 @@ static void drains_nothing_without_the_name(void **state)
     CHECK(run("node drain two") == 7);
     CHECK(says(fixture.talk, "Nothing was done"));
     CHECK(run("node drain two --dry-run") == 0);
-    assert_string_equal(fake.verb, "shard.plan");
+    CHECK(says(fake.args, "\"dry_run\":true"));
     CHECK(run("node drain two --yes --detach") == 0);
     assert_string_equal(
-        fake.args, "{\"name\":\"two\",\"state\":\"draining\",\"force\":false}");
+        fake.args, "{\"name\":\"two\",\"state\":\"draining\",\"force\":false,"
+                   "\"dry_run\":false}");
 }
 
 static void ctrl_c_ends_the_waiting_alone(void **state)
@@ -998,8 +999,13 @@ static void refusals_reach_people(void **state)
                              "node (ERR_REFUSED)"));
     CHECK(run("node cordon two --force") == 7);
     assert_string_equal(
-        fake.args, "{\"name\":\"two\",\"state\":\"cordoned\",\"force\":true}");
+        fake.args, "{\"name\":\"two\",\"state\":\"cordoned\",\"force\":true,"
+                   "\"dry_run\":false}");
     CHECK(run("node uncordon two") == 7);
+    answer("shard.plan", plan);
+    CHECK(run("node drain two") == 7);
+    CHECK(says(fixture.talk, "last active node"));
+    CHECK(!says(fixture.talk, "Type")); /* nobody is asked in vain */
 }
 
 static void moves_and_forgets_after_a_clear_yes(void **state)
@@ -1014,16 +1020,21 @@ static void moves_and_forgets_after_a_clear_yes(void **state)
     CHECK(run("shard move 9 --to one --yes") == 2);
     CHECK(run("shard move 1 --to one") == 7);
     CHECK(run("shard move 1 --to one --dry-run") == 0);
-    assert_string_equal(fake.verb, "shard.map");
+    CHECK(says(fake.args, "\"dry_run\":true"));
+    CHECK(run("shard move 1 --to one --yes --deadline soon") == 2);
+    CHECK(run("shard rebalance --yes --deadline soon") == 2);
+    CHECK(fake.asked_count == 0);
     fixture.typed = "1\n";
     CHECK(run("shard move 1 --to one") == 0);
     assert_string_equal(fake.args,
-                        "{\"shard\":1,\"to\":\"one\",\"force\":false}");
+                        "{\"shard\":1,\"to\":\"one\",\"force\":false,"
+                        "\"dry_run\":false}");
     CHECK(run("cluster forget two --dry-run") == 0);
     CHECK(run("cluster forget two") == 7);
-    assert_string_equal(fake.verb, "node.show");
+    CHECK(says(fake.args, "\"dry_run\":true"));
     CHECK(run("cluster forget two --yes --force") == 0);
-    assert_string_equal(fake.args, "{\"name\":\"two\",\"force\":true}");
+    assert_string_equal(fake.args, "{\"name\":\"two\",\"force\":true,"
+                                   "\"dry_run\":false}");
 }
 
 static void plans_say_whether_something_moves(void **state)

@@ -954,6 +954,24 @@ static void sets_a_nodes_state_in_the_operators_name(void **state)
     assert_string_equal(text_in(answer_of("state")), "draining");
 }
 
+static void says_whether_it_would_be_refused_and_does_nothing(void **state)
+{
+    (void)state;
+    const struct arg dry = {.key = "dry_run", .is_flag = true};
+    ask("node.set", ARGS({.key = "name", .text = "beta"},
+                         {.key = "state", .text = "draining"}, dry));
+    check_answered();
+    ask("shard.move", ARGS({.key = "shard", .number = 1},
+                           {.key = "to", .text = "alpha"}, dry));
+    check_answered();
+    ask("shard.move", ARGS({.key = "shard", .number = 1},
+                           {.key = "to", .text = "beta"}, dry));
+    CHECK_ERR(asked.err, ERR_REFUSED);
+    ask("member.forget", ARGS({.key = "name", .text = "beta"}, dry));
+    CHECK_ERR(asked.err, ERR_REFUSED);
+    CHECK(host.change_count == 0);
+}
+
 static void does_nothing_when_it_is_so_already(void **state)
 {
     (void)state;
@@ -1746,6 +1764,7 @@ int main(void)
         TEST(names_who_is_missing_for_a_majority),
         TEST(says_when_it_may_have_been_done),
         TEST(sets_a_nodes_state_in_the_operators_name),
+        TEST(says_whether_it_would_be_refused_and_does_nothing),
         TEST(does_nothing_when_it_is_so_already),
         TEST(drains_the_last_active_node_by_force_only),
         TEST(tells_why_a_change_was_refused),
