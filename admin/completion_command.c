@@ -155,7 +155,7 @@ static void put_bash(const struct command *command)
           "    -*) kind=flags names=\"$flags\" ;;\n"
           "    esac\n"
           "    case \"$kind\" in\n"
-          "    nodes | shards | contexts)\n"
+          "    nodes | shards | ops | contexts)\n"
           "        names=\"$(troupe _names \"$kind\" 2>/dev/null)\" ;;\n"
           "    shells) names=\"" SHELLS "\" ;;\n"
           "    codes) names=\"",

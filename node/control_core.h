@@ -11,6 +11,7 @@
  *   control_move.c       what moves shards: shard.*, coord.transfer
  *   control_config.c     config.*
  *   control_op.c         op.*
+ *   control_op_kinds.c   what can take long
  *   control_progress.c   how far what takes long has come
  *   control_recover.c    what is left of groups, and who takes them over
  *   control_counter.c    counter.*
