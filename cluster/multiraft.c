@@ -535,7 +535,15 @@ static bool are_groups_idle(const struct multiraft *multiraft)
 
 bool multiraft_is_idle(const struct multiraft *multiraft)
 {
-    return wal_is_idle(multiraft->wal) && are_groups_idle(multiraft);
+    return !multiraft_waits_for(multiraft);
+}
+
+const char *multiraft_waits_for(const struct multiraft *multiraft)
+{
+    if (!wal_is_idle(multiraft->wal)) {
+        return "a write of the durable log";
+    }
+    return are_groups_idle(multiraft) ? NULL : "the key-value store";
 }
 
 void multiraft_close(struct multiraft **multiraft)

@@ -96,6 +96,9 @@ FALLIBLE multiraft_open(struct multiraft **out,
 void multiraft_close(struct multiraft **multiraft);
 bool multiraft_is_idle(const struct multiraft *multiraft);
 
+/* What is with one of them, for people; NULL: nothing. Static. */
+const char *multiraft_waits_for(const struct multiraft *multiraft);
+
 /*
  * Open a group that the log has, before multiraft_start(). Blocks. `why` may be
  * NULL; it says what is lost, where, and what to do about it.

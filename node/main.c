@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #define LEAVE_MS 10000
+#define END_S 5 /* then a disk that does not answer is not waited for */
 
 /* As sysexits.h has them where it has them, so that a service manager can tell
  * what is worth another attempt. */
@@ -28,6 +29,7 @@ enum trouped_exit {
     TROUPED_OK = 0,
     TROUPED_FAILED = 1,   /* while it ran: the disk, memory. Start it again */
     TROUPED_USAGE = 64,   /* the command line */
+    TROUPED_HANGS = 74,   /* when it was to end: a disk does not answer */
     TROUPED_REFUSED = 78, /* the configuration, keys or data: a person must
                              act, starting again does not help */
     TROUPED_IN_USE = 75,  /* an address or the data folder is in use */
@@ -55,7 +57,8 @@ static const char help_text[] =
     "Signals: SIGTERM and SIGINT hand over what this node leads and end it, "
     "again: at\nonce. SIGHUP reads the keys and revocations again.\n"
     "Exit codes: 0 ended as asked; 1 failed while running (start it again);\n"
-    "64 usage; 75 an address or the data folder is in use; 78 the "
+    "64 usage; 74 ended as asked, but a disk did not answer; 75 an address or "
+    "the data folder is in use; 78 the "
     "configuration,\nthe keys or the data need a person.\n";
 
 struct arguments {
@@ -156,6 +159,14 @@ static void say_problems(const struct problems *problems,
     }
 }
 
+/* The threads that wait for the disk cannot be ended, nor can what they use be
+ * freed: only the whole process can go. What is durable is so all the same. */
+static void on_alarm(int signal)
+{
+    (void)signal; /* the log has said what is waited for */
+    _exit(TROUPED_HANGS);
+}
+
 /* Until it has ended. */
 static void serve(struct node *node, const sigset_t *signals)
 {
@@ -171,6 +182,7 @@ static void serve(struct node *node, const sigset_t *signals)
             leaves = true;
             posix_notify("STOPPING=1\nSTATUS=hands over what it leads");
             node_leave(node, LEAVE_MS);
+            (void)alarm(LEAVE_MS / 1000 + END_S);
         } else if (signal != SIGUSR1) {
             return; /* at once */
         }
@@ -215,6 +227,7 @@ static int run(const struct arguments *arguments, const sigset_t *signals)
         return TROUPED_FAILED;
     }
     serve(node, signals);
+    (void)alarm(END_S); /* until it is closed, too */
     err = node_failure(node, &why);
     if (err) {
         fprintf(stderr, "trouped: %s\n", why.text);
@@ -241,6 +254,7 @@ int main(int count, char **values)
     (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN);
+    (void)signal(SIGALRM, on_alarm);
     posix_memory_keep();
     return arguments.checks ? check(&arguments) : run(&arguments, &signals);
 }

@@ -30,6 +30,7 @@
 #define LOOK_NS (20 * NS_PER_MS) /* whether it is ready, or has left */
 #define LOOK_READY_NS (250 * NS_PER_MS)
 #define TELL_NS (5 * NS_PER_S)
+#define TELL_ENDING_NS NS_PER_S /* mostly it has ended long before */
 #define METRICS_MAX 4096
 #define STALL_NS (10 * NS_PER_S) /* a reactor that has not turned is dead */
 
@@ -181,6 +182,18 @@ static bool has_left(struct node *node)
     return reactor_now_ns(reactor_of(node)) >= node->leave_until_ns;
 }
 
+/* A disk that does not answer is waited for: the program may not want to. */
+static void tell_waiting(struct node *node)
+{
+    const char *what = host_waits_for(node->host);
+    uint64_t now_ns = reactor_now_ns(reactor_of(node));
+    if (what && now_ns >= node->tell_ns) {
+        log_warn(links_log(node->links), "node.waits", LOG_TEXT("why", what),
+                 LOG_TEXT("next", "it ends all the same when time is over"));
+        node->tell_ns = now_ns + TELL_ENDING_NS;
+    }
+}
+
 /* Leaving, then ending: each goes on until there is nothing left to do. A
  * failed disk is not waited for. */
 static bool look_whether_ended(struct node *node)
@@ -193,6 +206,10 @@ static bool look_whether_ended(struct node *node)
         control_close(&node->control);
         router_close(&node->router);
         host_stop(node->host);
+        node->tell_ns = reactor_now_ns(reactor_of(node)) + TELL_ENDING_NS;
+    }
+    if (node->is_ending) {
+        tell_waiting(node);
     }
     return node->is_ending && host_is_idle(node->host);
 }
@@ -526,8 +543,10 @@ enum err node_start(struct node *node)
 static void finish(struct node *node)
 {
     host_stop(node->host);
+    node->tell_ns = reactor_now_ns(reactor_of(node)) + TELL_ENDING_NS;
     while (!host_is_idle(node->host)) {
         (void)reactor_turn(reactor_of(node));
+        tell_waiting(node);
     }
 }
 

@@ -765,6 +765,11 @@ bool host_is_idle(const struct host *host)
     return multiraft_is_idle(host->multiraft);
 }
 
+const char *host_waits_for(const struct host *host)
+{
+    return multiraft_waits_for(host->multiraft);
+}
+
 /* Nobody is told any more. */
 static void drop_errands(struct host *host)
 {

@@ -120,6 +120,9 @@ bool host_has_left(const struct host *host);
  * host_is_idle(). */
 void host_stop(struct host *host);
 bool host_is_idle(const struct host *host);
+
+/* What is not idle, for people; NULL: nothing. Static. */
+const char *host_waits_for(const struct host *host);
 void host_close(struct host **host);
 
 /* To be told of endpoint_events. */

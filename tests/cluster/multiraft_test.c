@@ -332,6 +332,8 @@ static void what_was_dropped_does_not_come_back_after_a_crash(void **state)
     settle(fixture);
     CHECK_OK(done);
     CHECK_OK(group_snapshot(group));
+    assert_string_equal(multiraft_waits_for(fixture->multiraft),
+                        "the key-value store");
     CHECK_ERR(multiraft_group_drop(fixture->multiraft, GROUP), ERR_BUSY);
     settle(fixture);
     CHECK_OK(multiraft_group_drop(fixture->multiraft, GROUP));
@@ -339,6 +341,7 @@ static void what_was_dropped_does_not_come_back_after_a_crash(void **state)
     CHECK(multiraft_group(fixture->multiraft, GROUP) == NULL);
     settle(fixture);
     CHECK(multiraft_is_idle(fixture->multiraft));
+    CHECK(!multiraft_waits_for(fixture->multiraft));
     multiraft_close(&fixture->multiraft);
     assert_int_equal(sim_kv_unsynced_count(fixture->kv), 0);
     power_on(fixture);
@@ -778,6 +781,8 @@ static void a_disk_that_is_only_slow_is_no_reason(void **state)
     }
     CHECK(leads(fixture, GROUP));
     CHECK(!multiraft_is_idle(fixture->multiraft));
+    assert_string_equal(multiraft_waits_for(fixture->multiraft),
+                        "a write of the durable log");
 }
 
 static void whom_nobody_can_replace_waits_for_its_disk(void **state)
