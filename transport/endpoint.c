@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/time_units.h"
 #include "transport/peer.h"
+#include "transport/probe.h"
 
 #include <assert.h>
 #include <sodium.h>
@@ -685,6 +686,15 @@ enum err endpoint_identity_set(struct endpoint *endpoint,
         endpoint_peer_each(endpoint, refresh, NULL);
     }
     return err;
+}
+
+enum err endpoint_probe(struct probe **out,
+                        const struct endpoint *endpoint,
+                        const char *url,
+                        probe_done *done,
+                        void *context)
+{
+    return probe_open(out, &endpoint->home, url, done, context);
 }
 
 /* ---- the bus ---- */

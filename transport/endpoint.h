@@ -185,6 +185,26 @@ struct peer *endpoint_peer_find(struct endpoint *endpoint,
                                 enum role role,
                                 const char *name);
 
+/*
+ * Ask a door of which only the address is known which node's it is. `done` is
+ * called once, later, with the name, or with NULL and why there is none: what
+ * knock_prove() says, or ERR_TIMEOUT. The probe is closed by the caller, from
+ * within `done` if it likes, and before the endpoint.
+ *
+ * ERR_INVALID   the address
+ * ERR_LIMIT, ERR_MEMORY
+ */
+struct probe;
+typedef void probe_done(void *context, enum err err, const char *name);
+FALLIBLE endpoint_probe(struct probe **out,
+                        const struct endpoint *endpoint,
+                        const char *url,
+                        probe_done *done,
+                        void *context);
+
+/* `done` is not called any more. */
+void probe_close(struct probe **probe);
+
 /* Call `visit` for each peer, in no order. */
 void endpoint_peer_each(struct endpoint *endpoint,
                         void (*visit)(void *context, struct peer *peer),

@@ -1270,6 +1270,99 @@ static void releases_too_far_apart_do_not_link(void **state)
     CHECK(refused >= 2 && refused < 50);
 }
 
+/* ---- asking whose a door is ---- */
+
+struct asking {
+    struct probe *probe;
+    uint32_t count; /* of answers */
+    enum err err;
+    char name[CERTIFICATE_NAME_BYTES];
+};
+
+static void on_whose(void *context, enum err err, const char *name)
+{
+    struct asking *asking = context;
+    asking->count++;
+    asking->err = err;
+    CHECK((name == NULL) == (err != ERR_NONE));
+    (void)snprintf(asking->name, sizeof asking->name, "%s", name ? name : "");
+    probe_close(&asking->probe);
+}
+
+static struct asking ask_whose(struct fixture *fixture,
+                               struct node *node,
+                               const char *url)
+{
+    static struct asking asking;
+    asking = (struct asking){0};
+    CHECK_OK(
+        endpoint_probe(&asking.probe, node->endpoint, url, on_whose, &asking));
+    world_poke(fixture->world, node->machine);
+    run_ms(fixture, 10000);
+    CHECK(asking.count == 1 && !asking.probe);
+    return asking;
+}
+
+static void a_door_says_whose_it_is(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *n0 = &fixture->nodes[0];
+    struct node *n1 = &fixture->nodes[1];
+    power_on(fixture, n0);
+    power_on(fixture, n1);
+    struct asking asking = ask_whose(fixture, n0, n1->door);
+    CHECK_OK(asking.err);
+    assert_string_equal(asking.name, "n1");
+    CHECK(!peer_of(n1, "n0")); /* it has not heard who asked */
+    asking = ask_whose(fixture, n0, n0->door);
+    assert_string_equal(asking.name, "n0");
+}
+
+static void a_door_with_nobody_behind_it_is_given_up(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *n0 = &fixture->nodes[0];
+    power_on(fixture, n0);
+    struct asking asking = ask_whose(fixture, n0, fixture->nodes[1].door);
+    CHECK_ERR(asking.err, ERR_TIMEOUT);
+    struct probe *probe = NULL;
+    CHECK_OK(endpoint_probe(&probe, n0->endpoint, fixture->nodes[1].door,
+                            on_whose, NULL));
+    probe_close(&probe); /* while it is asked */
+    probe_close(&probe);
+    run_ms(fixture, 10000);
+}
+
+static void a_door_that_is_not_trusted_has_no_name(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *n0 = &fixture->nodes[0];
+    struct node *n1 = &fixture->nodes[1];
+    struct test_authority other;
+    test_authority_init(&other, 77,
+                        clock_wall_ms(world_clock(fixture->world, 0)));
+    identity_unref(&n1->identity);
+    n1->identity = test_identity_make(&other, "n1", NULL);
+    power_on(fixture, n0);
+    power_on(fixture, n1);
+    struct asking asking = ask_whose(fixture, n0, n1->door);
+    CHECK(asking.err != ERR_NONE && asking.err != ERR_TIMEOUT);
+}
+
+static void a_door_of_another_release_says_whose_it_is(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *n0 = &fixture->nodes[0];
+    struct node *n1 = &fixture->nodes[1];
+    fixture->versions[0] = (struct version_range){1, 2};
+    fixture->versions[1] = (struct version_range){1, 1};
+    power_on(fixture, n0);
+    power_on(fixture, n1);
+    struct asking asking = ask_whose(fixture, n0, n1->door);
+    CHECK_OK(asking.err);
+    assert_string_equal(asking.name, "n1");
+}
+
 static int set_up_group(void **state)
 {
     (void)state;
@@ -1323,6 +1416,10 @@ int main(void)
         TEST(who_has_joined_still_renews_its_certificate),
         TEST(an_upgraded_peer_is_met_with_its_new_version),
         TEST(releases_too_far_apart_do_not_link),
+        TEST(a_door_says_whose_it_is),
+        TEST(a_door_with_nobody_behind_it_is_given_up),
+        TEST(a_door_that_is_not_trusted_has_no_name),
+        TEST(a_door_of_another_release_says_whose_it_is),
     };
     return cmocka_run_group_tests(tests, set_up_group, NULL);
 }
