@@ -106,10 +106,11 @@ static const struct schema_key keys[] = {
  .count_offset = offsetof(struct settings, seed_count),
  .item_bytes = sizeof(struct settings_seed),
  .max = SETTINGS_SEED_COUNT_MAX, .derived = "the doors of cluster.nodes",
- .is_unused_yet = true,
- .text = "Addresses of doors to ask for the cluster when this node joins, in "
-         "the order in which they are tried: tcp://HOST:PORT, "
-         "ws://HOST:PORT/door or ipc://PATH."},
+ .text = "Addresses of doors where this node asks for the cluster as long as it "
+         "is no member, or hears nobody: tcp://HOST:PORT, ws://HOST:PORT/door "
+         "or ipc://PATH. With them cluster.nodes needs to name this node alone; "
+         "the others are learnt. A node with a seed that is the door of none "
+         "of cluster.nodes founds no cluster."},
 
 {.path = "cluster", .kind = SCHEMA_PART,
  .text = "What all nodes have in common. It is used at founding; later the "

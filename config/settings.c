@@ -151,6 +151,29 @@ uint32_t settings_link_first(const struct settings *settings,
                : 0;
 }
 
+static bool is_door(const struct settings *settings, const char *url)
+{
+    for (uint32_t i = 0; i < settings->cluster.member_count; i++) {
+        char door[SOCKET_URL_BYTES];
+        settings_door_url(door, settings, &settings->cluster.members[i],
+                          SETTINGS_ADVERTISED);
+        if (strcmp(door, url) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool settings_joins_only(const struct settings *settings)
+{
+    for (uint32_t i = 0; i < settings->seed_count; i++) {
+        if (!is_door(settings, settings->seeds[i].url)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- comparing ---- */
 
 static const char absent[] = "absent";

@@ -160,6 +160,10 @@ const struct settings_member *settings_self(const struct settings *settings);
  * may stand still or be cut off, though the link is not down yet. */
 uint32_t settings_quiet_ms(const struct settings *settings);
 
+/* Whether a seed is none of the members' doors: the file is that of a node that
+ * joins a cluster, and names only a part of it. */
+bool settings_joins_only(const struct settings *settings);
+
 /* For whom a URL is: on a machine behind an address translation they differ. */
 enum settings_form {
     SETTINGS_BIND,       /* what the member itself listens on */

@@ -158,21 +158,20 @@ static void link_peer(struct host *host, struct known *known)
     }
 }
 
-/* What is known of it is this from now on. */
-static void know(struct host *host,
-                 const char *name,
-                 const char *door,
-                 const char *bus,
-                 uint32_t number)
+struct known *host_know(struct host *host,
+                        const char *name,
+                        const char *door,
+                        const char *bus,
+                        uint32_t number)
 {
     if (strcmp(name, host->config.self.name) == 0) {
-        return;
+        return NULL;
     }
     struct known *known = host_known(host, name);
     if (!known) {
         known = calloc(1, sizeof *known);
         if (!known) {
-            return; /* the next step tries again */
+            return NULL; /* the next step tries again */
         }
         (void)snprintf(known->name, sizeof known->name, "%s", name);
         known->number = MEMBER_NONE;
@@ -199,6 +198,7 @@ static void know(struct host *host,
     if (number != MEMBER_NONE) {
         host->by_number[number] = known;
     }
+    return known;
 }
 
 /* Founders have the numbers of the settings until there is a view. */
@@ -216,7 +216,9 @@ static void know_settings(struct host *host)
         }
         settings_door_url(door, settings, member, SETTINGS_ADVERTISED);
         settings_bus_url(bus, settings, member, SETTINGS_ADVERTISED);
-        know(host, member->name, door, bus, founds ? i : MEMBER_NONE);
+        (void)host_know(host, member->name,
+                        seeds_door(host, member->name, door), bus,
+                        founds ? i : MEMBER_NONE);
     }
 }
 
@@ -259,7 +261,7 @@ static void forget_strange(struct host *host)
  * As a rule the node with the smaller name knocks, and the other waits for it.
  * One that joins is not known to those who should knock: so it knocks at all
  * who do not come, and goes back to the rule when it is a member. So does a
- * member that hears nobody.
+ * member that hears nobody, or that has moved.
  */
 /* Nobody is heard any more: perhaps we were forgotten, and they do not know us.
  */
@@ -286,7 +288,8 @@ static void sync_known(struct host *host)
     }
     host->is_view_new = false;
     host->sync_ns = host_now_ns(host) + (is_member ? SYNC_NS : SYNC_ALONE_NS);
-    bool waits = !is_lonely(host) && is_member;
+    host->is_alone = is_lonely(host) || !is_member;
+    bool waits = !host->is_alone && !join_is_moved(host);
     uint64_t now_ns = host_now_ns(host);
     memset(host->by_number, 0, sizeof host->by_number);
     for (struct known *known = host->known; known; known = known->next) {
@@ -298,8 +301,11 @@ static void sync_known(struct host *host)
     }
     for (uint32_t i = 0; view && i < view->members.count; i++) {
         const struct member *member = &view->members.list[i];
-        know(host, member->name, member->door, member->bus, member->number);
+        (void)host_know(host, member->name,
+                        seeds_door(host, member->name, member->door),
+                        member->bus, member->number);
     }
+    seeds_know(host);
     forget_strange(host);
     for (struct known *known = host->known; known; known = known->next) {
         bool shall_knock = known->knocks;
@@ -608,6 +614,7 @@ static void run_step(struct timer *timer)
         return;
     }
     sync_known(host);
+    seeds_step(host);
     join_step(host);
     recover_step(host);
     replicas_step(host);
@@ -721,6 +728,9 @@ enum err host_open(struct host **out,
         err = load_view(host, why);
     }
     if (!err) {
+        err = seeds_open(host);
+    }
+    if (!err) {
         err = host_renew_meta(host);
     }
     if (!err) {
@@ -791,6 +801,7 @@ void host_close(struct host **host)
     }
     host_stop(*host);
     drop_errands(*host);
+    seeds_close(*host);
     if ((*host)->is_started) {
         raft_links_leave((*host)->config.raft_links);
     }

@@ -3,6 +3,7 @@
  *
  *   host.c            life, the view, peers, who leads
  *   host_join.c       founding, joining, fetching the view
+ *   host_seeds.c      finding nodes of which only addresses are known
  *   host_replicas.c   replicas here, and the members of groups that we lead
  *   host_recover.c    groups that have lost their majority for good
  *   host_leave.c      what a node leads goes to others before it ends
@@ -56,6 +57,21 @@ struct known {
     uint64_t trust_told;    /* the version of ours that it has heard of */
     uint64_t trust_version; /* its own, as it says */
     uint64_t trust_ns;      /* not to be asked before */
+};
+
+/* Of host_seeds.c: a door of which the settings know the address alone. */
+struct seed {
+    struct host *host;
+    const char *url;                   /* of the settings */
+    struct probe *probe;               /* NULL: none is under way */
+    bool is_answered;                  /* the probe is to be closed */
+    uint64_t ask_ns;                   /* not to be asked before */
+    char name[CERTIFICATE_NAME_BYTES]; /* who is there; "": nobody knows */
+    enum err err;                      /* of the last probe; told once */
+
+    /* The door of that node that does not answer, in whose place this one is
+     * used; "": none. */
+    char instead_of[SOCKET_URL_BYTES];
 };
 
 /* Of host_bus.c: the key of the bus. */
@@ -162,6 +178,7 @@ struct host {
     uint64_t disk_id;
     struct known *known;
     struct known *by_number[MEMBER_NUMBERS_MAX];
+    struct seed *seeds; /* as many as the settings have */
     struct slot *slots; /* MULTIRAFT_GROUPS_MAX */
     struct history *history;
     struct news *news; /* NULL: we do not lead the meta group */
@@ -190,6 +207,7 @@ struct host {
     uint64_t note_ns;   /* that the meta group was taken over is not to be said
                            before */
     bool is_noting;     /* it is being said */
+    bool is_alone;      /* no member, or nobody is heard */
     char why_not_joined[sizeof((struct err_detail *)0)->text];
     uint8_t *buffer; /* for questions and answers */
     size_t buffer_bytes;
@@ -267,9 +285,37 @@ bool host_ask_number(struct errand *errand,
  * is begun on its word. */
 bool host_view_is_confirmed(const struct host *host);
 
+/* What is known of a node is this from now on. NULL: it is us, or there is no
+ * memory. */
+struct known *host_know(struct host *host,
+                        const char *name,
+                        const char *door,
+                        const char *bus,
+                        uint32_t number);
+
+/* ---- host_seeds.c ---- */
+
+/* ERR_MEMORY */
+FALLIBLE seeds_open(struct host *host);
+void seeds_close(struct host *host);
+void seeds_step(struct host *host);
+
+/* Know whom the seeds have named and nobody else has. */
+void seeds_know(struct host *host);
+
+/* The door at which a node is to be looked for: `door`, unless a seed has found
+ * it elsewhere. */
+const char *seeds_door(const struct host *host,
+                       const char *name,
+                       const char *door);
+
 /* ---- host_join.c ---- */
 
 void join_step(struct host *host);
+
+/* We are a member, and what the view says of us is not so any more: we have
+ * moved, or our weight, zone or roles are others. */
+bool join_is_moved(const struct host *host);
 void join_serve(struct host *host);
 
 /* ---- host_replicas.c ---- */

@@ -238,6 +238,12 @@ static uint64_t empty_disk_of(const struct host *host, uint32_t index)
     return is_fresh && !known->has_data && known->is_equal ? known->disk_id : 0;
 }
 
+static void say_why_not_joined(struct host *host, const char *why)
+{
+    (void)snprintf(host->why_not_joined, sizeof host->why_not_joined, "%s",
+                   why);
+}
+
 static void say_why_not_founded(struct host *host, const char *name)
 {
     const struct known *known = host_known(host, name);
@@ -286,6 +292,13 @@ static void try_to_found(struct host *host)
     struct raft_configuration members = {.next_number = count + 1,
                                          .count = count};
     if (!host->config.may_found || has_data(host) || count == 0) {
+        return;
+    }
+    if (settings_joins_only(host->config.settings)) {
+        say_why_not_joined(host,
+                           "it founds nothing, since its seeds are others "
+                           "than its cluster.nodes, and none of them has "
+                           "answered");
         return;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -498,6 +511,25 @@ static void write_join(const struct host *host, struct writer *writer)
     pack_record_end(writer);
 }
 
+static bool is_same_member(const struct member *left,
+                           const struct member *right)
+{
+    return left->disk_id == right->disk_id && left->weight == right->weight &&
+           left->roles == right->roles &&
+           strcmp(left->zone, right->zone) == 0 &&
+           strcmp(left->door, right->door) == 0 &&
+           strcmp(left->bus, right->bus) == 0;
+}
+
+bool join_is_moved(const struct host *host)
+{
+    const struct member *self =
+        host->number != MEMBER_NONE
+            ? members_find(&host->view->members, host->number)
+            : NULL;
+    return self && !is_same_member(self, &host->self);
+}
+
 static void join(struct host *host)
 {
     uint64_t now_ns = host_now_ns(host);
@@ -621,16 +653,6 @@ static void on_member_changed(struct errand *errand,
                               struct bytes answer)
 {
     asked_answer(&errand->asked, err, answer);
-}
-
-static bool is_same_member(const struct member *left,
-                           const struct member *right)
-{
-    return left->disk_id == right->disk_id && left->weight == right->weight &&
-           left->roles == right->roles &&
-           strcmp(left->zone, right->zone) == 0 &&
-           strcmp(left->door, right->door) == 0 &&
-           strcmp(left->bus, right->bus) == 0;
 }
 
 /* It is new, or back with another disk or at another address. */
@@ -833,7 +855,7 @@ void join_step(struct host *host)
         say_hello_to_all(host);
     }
     if (host->view) {
-        if (!is_member) {
+        if (!is_member || (join_is_moved(host) && !host->is_leaving)) {
             join(host);
         }
     } else if (!has_meta) {

@@ -245,6 +245,23 @@ static void the_order_of_members_counts(void **state)
             "cluster.nodes one order of names another order of names\n");
 }
 
+static void seeds_of_others_mean_joining(void **state)
+{
+    (void)state;
+    scoped(settings_close) struct settings *founder =
+        parse("seeds: [tcp://a:7600]\n" ID
+              "  nodes: [{name: a, host: a}, {name: b, host: b}]\n");
+    CHECK(!settings_joins_only(founder));
+    scoped(settings_close) struct settings *none =
+        parse(ID "  nodes: [{name: a, host: a}]\n");
+    CHECK(!settings_joins_only(none));
+    /* The other nodes, and what they do, it learns of them. */
+    scoped(settings_close) struct settings *joiner =
+        parse("seeds: [tcp://a:7600, tcp://b:7600]\n" ID "  replication: 3\n"
+              "  nodes: [{name: b, host: b, roles: [worker]}]\n");
+    CHECK(settings_joins_only(joiner));
+}
+
 static void sets_one_value_of_the_cluster(void **state)
 {
     (void)state;
@@ -319,6 +336,7 @@ int main(void)
         cmocka_unit_test(names_every_key_that_differs),
         cmocka_unit_test(names_members_and_pools_that_are_absent),
         cmocka_unit_test(the_order_of_members_counts),
+        cmocka_unit_test(seeds_of_others_mean_joining),
         cmocka_unit_test(sets_one_value_of_the_cluster),
         cmocka_unit_test(values_must_go_together),
         cmocka_unit_test(tells_what_a_file_leaves_open),

@@ -54,6 +54,9 @@ struct node {
     struct raft_links *raft_links;
     struct host *host;
 
+    uint16_t port; /* of its door */
+    struct settings_seed seed;
+
     uint32_t digest_count;
     uint32_t cut_count;
     uint64_t kept_version; /* of the trust that on_trust() brought; 0: none */
@@ -172,7 +175,7 @@ static void open_endpoint(struct node *node)
     struct fixture *fixture = node->fixture;
     struct world *world = fixture->world;
     char door[32], bus[32], pair[32];
-    (void)snprintf(door, sizeof door, "tcp://%s:7600", node->name);
+    (void)snprintf(door, sizeof door, "tcp://%s:%u", node->name, node->port);
     (void)snprintf(bus, sizeof bus, "tcp://%s:7601", node->name);
     (void)snprintf(pair, sizeof pair, "tcp://%s:", node->name);
     bool is_host = node->machine != OPERATOR;
@@ -236,7 +239,8 @@ static void open_host(struct node *node)
 {
     char door[SOCKET_URL_BYTES];
     char bus[SOCKET_URL_BYTES];
-    const struct settings_member *self = &node->fixture->members[node->machine];
+    struct settings_member *self = &node->fixture->members[node->machine];
+    self->port = node->port;
     settings_door_url(door, &node->settings, self, SETTINGS_ADVERTISED);
     settings_bus_url(bus, &node->settings, self, SETTINGS_ADVERTISED);
     struct host_config config = {
@@ -316,7 +320,8 @@ static void make_node(struct fixture *fixture, uint32_t i)
     struct node *node = &fixture->nodes[i];
     struct test_identity_options options = {
         .role = i == OPERATOR ? ROLE_OPERATOR : ROLE_NODE};
-    *node = (struct node){.fixture = fixture, .machine = i, .disk_id = 100 + i};
+    *node = (struct node){
+        .fixture = fixture, .machine = i, .disk_id = 100 + i, .port = 7600};
     (void)snprintf(node->name, sizeof node->name, "n%u", i);
     node->identity =
         test_identity_make(&fixture->authority, node->name, &options);
@@ -845,7 +850,7 @@ static void what_a_file_leaves_open_is_not_compared(void **state)
     start(fixture, HOST_COUNT);
 }
 
-/* ---- members, replicas and the map ---- */
+/* ---- the journal ---- */
 
 struct search {
     const char *text;
@@ -866,6 +871,104 @@ static uint32_t count_lines(struct fixture *fixture, const char *text)
                       &search);
     return search.count;
 }
+
+/* ---- seeds ---- */
+
+static void set_seed(struct node *node, const char *url)
+{
+    (void)snprintf(node->seed.url, sizeof node->seed.url, "%s", url);
+    node->settings.seeds = &node->seed;
+    node->settings.seed_count = 1;
+}
+
+/* Its file names nobody but itself. */
+static void know_nobody(struct node *node)
+{
+    node->settings.cluster.members = &node->fixture->members[node->machine];
+    node->settings.cluster.member_count = 1;
+}
+
+static void a_node_joins_by_a_seed_alone(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *node = &fixture->nodes[3];
+    know_nobody(node);
+    set_seed(node, "tcp://n1:7600");
+    start(fixture, HOST_COUNT);
+    CHECK(host_view(node->host)->members.count == HOST_COUNT);
+    assert_non_null(strstr(fixture->log, "seed.found seed=tcp://n1:7600"));
+}
+
+static void a_seed_that_is_not_there_yet_is_asked_again(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *node = &fixture->nodes[3];
+    know_nobody(node);
+    set_seed(node, "tcp://n1:7600");
+    power_on(fixture, node);
+    run_ms(fixture, 8000);
+    struct err_detail why = {{0}};
+    CHECK(!host_is_ready(node->host, &why));
+    start(fixture, FOUNDER_COUNT);
+    start(fixture, HOST_COUNT);
+}
+
+/* It would be its only member. */
+static void a_node_with_seeds_founds_no_cluster_of_its_own(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *node = &fixture->nodes[0];
+    know_nobody(node);
+    set_seed(node, "tcp://n2:7600");
+    power_on(fixture, node);
+    run_ms(fixture, 8000);
+    struct err_detail why = {{0}};
+    CHECK(!host_is_ready(node->host, &why));
+    CHECK(host_view(node->host) == NULL);
+    assert_non_null(strstr(why.text, "it founds nothing, since its seeds"));
+    power_off(fixture, node);
+    set_seed(node, "tcp://n0:7600"); /* itself: it is all that there is */
+    start(fixture, 1);
+}
+
+static void move_to(struct fixture *fixture, struct node *node, uint16_t port)
+{
+    power_off(fixture, node);
+    run_ms(fixture, 4000);
+    node->port = port;
+    power_on(fixture, node);
+    run_ms(fixture, 20000);
+}
+
+static void a_member_that_has_moved_says_so(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, FOUNDER_COUNT);
+    move_to(fixture, &fixture->nodes[1], 7700);
+    start(fixture, FOUNDER_COUNT);
+    const struct view *view = host_view(fixture->nodes[0].host);
+    const struct member *member = members_find_name(&view->members, "n1");
+    assert_string_equal(member->door, "tcp://n1:7700");
+    CHECK(count_lines(fixture, "comes back with other settings") == 1);
+}
+
+static void a_node_whose_peers_have_all_moved_finds_them_by_seeds(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *node = &fixture->nodes[2];
+    start(fixture, FOUNDER_COUNT);
+    power_off(fixture, node);
+    move_to(fixture, &fixture->nodes[0], 7700);
+    move_to(fixture, &fixture->nodes[1], 7700);
+    set_seed(node, "tcp://n0:7700");
+    power_on(fixture, node);
+    run_ms(fixture, 15000);
+    start(fixture, FOUNDER_COUNT);
+    CHECK(host_view(node->host)->version ==
+          host_view(fixture->nodes[0].host)->version);
+}
+
+/* ---- members, replicas and the map ---- */
 
 static void a_node_that_joins_late_is_not_taken_for_gone(void **state)
 {
@@ -1454,6 +1557,11 @@ int main(void)
         TEST(a_member_with_an_old_file_and_an_empty_disk_comes_back),
         TEST(replication_changes_at_once),
         TEST(what_a_file_leaves_open_is_not_compared),
+        TEST(a_node_joins_by_a_seed_alone),
+        TEST(a_seed_that_is_not_there_yet_is_asked_again),
+        TEST(a_node_with_seeds_founds_no_cluster_of_its_own),
+        TEST(a_member_that_has_moved_says_so),
+        TEST(a_node_whose_peers_have_all_moved_finds_them_by_seeds),
         TEST(a_node_that_joins_late_is_not_taken_for_gone),
         TEST(a_node_that_is_gone_for_long_is_noted_once),
         TEST(a_founder_that_missed_the_founding_gets_its_replicas),
