@@ -372,6 +372,26 @@ void cluster_lab_add_node(const struct cluster_lab *lab, uint32_t node)
     write_config(lab, node);
 }
 
+void cluster_lab_add_seeded(const struct cluster_lab *lab,
+                            uint32_t node,
+                            uint32_t seed)
+{
+    char host[CLUSTER_HOST_BYTES];
+    char lines[128];
+    cluster_lab_add_node(lab, node);
+    struct cluster_lab_path path = config_path(lab, node);
+    char *text = read_file(path.text, 0);
+    char *others = strstr(text, "    - name: \"alpha\"");
+    CHECK(others); /* behind the node itself, to the end of the file */
+    *others = '\0';
+    write_file(path.text, text);
+    free(text);
+    cluster_network_host(host, seed);
+    (void)snprintf(lines, sizeof lines,
+                   "\nseeds: [\"tcp://%s:%u\"]\ncluster:\n", host, DOOR_PORT);
+    cluster_lab_edit(lab, node, "\ncluster:\n", lines);
+}
+
 void cluster_lab_add_stranger(const struct cluster_lab *lab, uint32_t node)
 {
     char host[CLUSTER_HOST_BYTES];

@@ -87,6 +87,12 @@ void cluster_lab_edit(const struct cluster_lab *lab,
  * it in its list. */
 void cluster_lab_add_node(const struct cluster_lab *lab, uint32_t node);
 
+/* The same, with a configuration that knows of the others nothing but the
+ * address of one of them. */
+void cluster_lab_add_seeded(const struct cluster_lab *lab,
+                            uint32_t node,
+                            uint32_t seed);
+
 /* A folder for a node of another cluster that knocks at this one's doors; for
  * one with the name and the keys of `other` on another machine. */
 void cluster_lab_add_stranger(const struct cluster_lab *lab, uint32_t node);

@@ -639,6 +639,64 @@ static void what_takes_long_is_waited_for_and_called_off(void **state)
     pass(fixture, "drain, rebalance, cancel");
 }
 
+static void a_node_joins_by_a_seed_alone(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        start_loaded(fixture, &(struct cluster_lab_plan){.node_count = 3,
+                                                         .machine_count = 4});
+    cluster_lab_add_seeded(lab, 3, 1);
+    cluster_lab_fork(lab, 3, NULL); /* it does not found one of its own */
+    cluster_lab_await_ready(lab, 3);
+    CHECK(cluster_lab_has_said(lab, 3, "seed.found"));
+    await_status(lab, has_four);
+    cluster_lab_await_whole(lab, 3);
+    cluster_load_await(fixture->load, LOAD);
+    pass(fixture, "join by a seed");
+}
+
+static bool has_new_election(const json_t *shown)
+{
+    const json_t *settings = json_object_get(shown, "settings");
+    const char *value = json_string_value(
+        json_object_get(settings, "cluster.timeouts.election"));
+    return value && strcmp(value, "900ms") == 0;
+}
+
+/* The file of beta is changed and applied, that of gamma stays as it was. */
+static void settings_are_changed_node_by_node(void **state)
+{
+    static const char apply[] =
+        "config apply lab/beta/cluster.yaml --yes --config "
+        "lab/operator/cluster.yaml";
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        start_loaded(fixture, &(struct cluster_lab_plan){.node_count = 3});
+    cluster_lab_edit(lab, 1, "\ncluster:\n",
+                     "\ncluster:\n  timeouts: {election: 900ms}\n");
+    CHECK(cluster_lab_troupe(lab, "config diff lab/beta/cluster.yaml --config "
+                                  "lab/operator/cluster.yaml") == 1);
+    CHECK(cluster_lab_troupe(lab, "%s", apply) == 0);
+    cluster_lab_await_said(lab, 2, "settings.wait");
+    for (uint32_t node = 1; node < 3; node++) {
+        cluster_lab_stop(lab, node);
+        cluster_lab_start(lab, node);
+        cluster_lab_await_whole(lab, node);
+        cluster_load_await(fixture->load, LOAD);
+    }
+    CHECK(!cluster_lab_has_said(lab, 1, "settings."));
+    CHECK(cluster_lab_has_said(lab, 2,
+                               "settings.outdated "
+                               "key=cluster.timeouts.election file=500ms "
+                               "cluster=900ms"));
+    CHECK(!cluster_lab_has_said(lab, 2, "settings.wait"));
+    cluster_lab_await(
+        lab, &(struct cluster_lab_question){
+                 .node = 2, .verb = "config.show", .is_so = has_new_election});
+    CHECK(cluster_lab_troupe(lab, "%s", apply) == 0); /* nothing to do */
+    pass(fixture, "other settings");
+}
+
 /* ---- what is not right ---- */
 
 static void a_bad_start_says_why_and_how_it_ended(void **state)
@@ -783,6 +841,8 @@ int main(int count, char **arguments)
         CASE(nodes_are_upgraded_one_after_the_other_and_one_back_again),
         CASE(a_node_joins_and_another_leaves_for_good),
         CASE(what_takes_long_is_waited_for_and_called_off),
+        CASE(a_node_joins_by_a_seed_alone),
+        CASE(settings_are_changed_node_by_node),
         CASE(a_bad_start_says_why_and_how_it_ended),
         CASE(a_log_that_is_gone_is_not_taken_for_a_new_one),
         CASE(an_expired_certificate_is_refused_at_the_start),
