@@ -53,7 +53,7 @@ static enum err find(const struct control *control,
     }
     err_explain(why,
                 "%.64s is no operation: drain-NODE, repair-NODE, "
-                "rebalance-VERSION or move-SHARD",
+                "recover-SHARD, rebalance-VERSION or move-SHARD",
                 id);
     return ERR_NOT_FOUND;
 }
@@ -167,10 +167,7 @@ static enum err check_end(const struct op *op,
         return ERR_REFUSED;
     }
     if (!op->kind->end) {
-        err_explain(why,
-                    "%s cannot be cancelled: it ends when %s is back, or "
-                    "all is made anew",
-                    id, op->member->name);
+        err_explain(why, "%s cannot be cancelled: %s", id, op->kind->ends);
         return ERR_REFUSED;
     }
     return ERR_NONE;

@@ -22,7 +22,7 @@ enum op_state {
 struct op {
     const struct op_kind *kind;
     enum op_state state;
-    uint32_t shard;              /* of a move */
+    uint32_t shard;              /* of a move or a recovery */
     const struct member *member; /* of a drain or a repair */
     uint64_t version;            /* of a rebalancing */
     char what[128];
@@ -36,7 +36,8 @@ struct op {
 
 struct op_kind {
     const char *name;
-    const char *cancel; /* what cancelling does; NULL: it cannot be */
+    const char *cancel; /* what cancelling does; NULL: it cannot be, */
+    const char *ends;   /* and this is how it ends */
     /* What stands now, one after the other: `*at` is 0 at first. False: no
      * more. */
     bool (*next)(const struct control *control, uint32_t *at, struct op *out);

@@ -269,7 +269,79 @@ static enum err end_rebalance(struct control_request *request,
     return control_move_set_paused(request, true, why);
 }
 
-/* ---- a shard ---- */
+/* ---- a shard that lost its majority ---- */
+
+static void look_at_recovery(const struct control *control,
+                             const struct view_recovery *recovery,
+                             struct op *out)
+{
+    char prefix[64];
+    const char *name = control_node_name(control, recovery->node);
+    out->shard = recovery->shard;
+    out->progress.total = 1;
+    out->unit_name = "shards";
+    out->state = OP_RUNNING;
+    say(out->what, "shard %u is %s by %s", recovery->shard,
+        recovery->is_empty ? "begun empty" : "taken over",
+        name ? name : "a node that is gone");
+    if (!control_is_up(control, recovery->node)) {
+        out->state = OP_WAITING;
+        say(out->why, "%s is not heard", name ? name : "it");
+    }
+    (void)snprintf(prefix, sizeof prefix, "shard %u has lost its majority",
+                   recovery->shard);
+    note_who(control, out, prefix, 0);
+}
+
+static bool next_recovery(const struct control *control,
+                          uint32_t *at,
+                          struct op *out)
+{
+    const struct view *view = control_view(control);
+    if (*at >= view->recovery_count) {
+        return false;
+    }
+    look_at_recovery(control, &view->recoveries[(*at)++], out);
+    return true;
+}
+
+/* "move-17": the 17. */
+static enum err read_shard(const struct control *control,
+                           const char *text,
+                           uint32_t *out,
+                           struct err_detail *why)
+{
+    uint64_t shard = 0;
+    if (units_number(&shard, text)) {
+        err_explain(why, "`%.32s` is no shard: a number is expected", text);
+        return ERR_NOT_FOUND;
+    }
+    enum err err = control_check_shard(control, shard, why);
+    *out = (uint32_t)shard;
+    return err;
+}
+
+static enum err find_recovery(const struct control *control,
+                              const char *rest,
+                              struct op *out,
+                              struct err_detail *why)
+{
+    enum err err = read_shard(control, rest, &out->shard, why);
+    if (err) {
+        return err;
+    }
+    const struct view_recovery *recovery =
+        view_recovery_of(control_view(control), out->shard);
+    if (recovery) {
+        look_at_recovery(control, recovery, out);
+    } else {
+        out->state = OP_DONE;
+        say(out->what, "shard %u is not being recovered", out->shard);
+    }
+    return ERR_NONE;
+}
+
+/* ---- a shard that moves ---- */
 
 static void note_owner(const struct control *control, struct op *op)
 {
@@ -328,15 +400,11 @@ static enum err find_move(const struct control *control,
                           struct op *out,
                           struct err_detail *why)
 {
-    uint64_t shard = 0;
-    if (units_number(&shard, rest)) {
-        err_explain(why, "move-%.32s: a shard's number is expected", rest);
-        return ERR_NOT_FOUND;
-    }
-    enum err err = control_check_shard(control, shard, why);
+    uint32_t shard = 0;
+    enum err err = read_shard(control, rest, &shard, why);
     if (!err) {
-        struct control_shard look = control_look(control, (uint32_t)shard);
-        look_at_move(control, (uint32_t)shard, &look, out);
+        struct control_shard look = control_look(control, shard);
+        look_at_move(control, shard, &look, out);
     }
     return err;
 }
@@ -352,12 +420,15 @@ static enum err end_move(struct control_request *request,
 
 /* clang-format off */
 const struct op_kind control_op_kinds[] = {
-    {"drain", "the node is active again and keeps what it has",
+    {"drain", "the node is active again and keeps what it has", NULL,
      next_drain, find_drain, end_drain},
-    {"repair", NULL, next_repair, find_repair, NULL},
-    {"rebalance", "shards stay where they are, until troupe shard resume",
+    {"repair", NULL, "it ends when the node is back, or all is made anew",
+     next_repair, find_repair, NULL},
+    {"recover", NULL, "it ends when the shard serves again",
+     next_recovery, find_recovery, NULL},
+    {"rebalance", "shards stay where they are, until troupe shard resume", NULL,
      next_rebalance, find_rebalance, end_rebalance},
-    {"move", "the shard goes back to where it was",
+    {"move", "the shard goes back to where it was", NULL,
      next_move, find_move, end_move},
     {0},
 };

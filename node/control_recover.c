@@ -167,6 +167,7 @@ enum err control_recover_begin(struct control_request *request,
                     args->is_empty ? "was in it" : "only others had",
                     args->is_forced ? " (forced)" : "");
     request->value = change.generation;
+    control_op_name(request->op, "recover", "%" PRIu32, request->shard);
     return control_change(request, &change, why);
 }
 
@@ -178,5 +179,6 @@ enum err control_recover_told(const struct control_request *request,
     (void)args;
     (void)why;
     fields_uint(fields, "generation", (uint64_t)request->value);
+    fields_text(fields, "op", request->op);
     return ERR_NONE;
 }

@@ -65,13 +65,18 @@ static void note_map(struct history *history,
         return;
     }
     for (uint32_t i = 0; i < now->shard_count; i++) {
-        if (!shard_place_is_equal(&before->places[i], &now->places[i])) {
+        struct shard_place from = before->places[i];
+        if (from.generation != now->places[i].generation) {
+            from.generation = now->places[i].generation; /* that is no move */
+            history->last_moves[i].to.generation = from.generation;
+        }
+        if (!shard_place_is_equal(&from, &now->places[i])) {
             history->last_moves[i] = *add(
                 history, &(struct history_line){.at_ms = at_ms,
                                                 .shard = i,
                                                 .kind = HISTORY_MOVED,
                                                 .map_version = now->version,
-                                                .from = before->places[i],
+                                                .from = from,
                                                 .to = now->places[i]});
         }
     }

@@ -1392,8 +1392,26 @@ static void a_repair_ends_by_itself_alone(void **state)
     assert_string_equal(text_in(find(the_op(), "id")), "repair-gamma");
     ask("op.cancel", ARGS({.key = "id", .text = "repair-gamma"}));
     check_refused(ERR_REFUSED,
-                  "repair-gamma cannot be cancelled: it ends when gamma is "
-                  "back, or all is made anew");
+                  "repair-gamma cannot be cancelled: it ends when the node "
+                  "is back, or all is made anew");
+}
+
+static void a_recovery_ends_when_the_shard_serves(void **state)
+{
+    (void)state;
+    check_op(shown("recover-2"), "recover-2", "done", "");
+    host.view->recoveries = calloc(1, sizeof *host.view->recoveries);
+    CHECK(host.view->recoveries);
+    host.view->recoveries[0] = (struct view_recovery){.shard = 2, .node = 1};
+    host.view->recovery_count = 1;
+    check_op(the_op(), "recover-2", "running", "");
+    assert_string_equal(text_in(find(the_op(), "what")),
+                        "shard 2 is taken over by beta");
+    host.nodes[1].at_ms = WALL_MS - 10000;
+    check_op(the_op(), "recover-2", "waiting", "beta is not heard");
+    ask("op.cancel", ARGS({.key = "id", .text = "recover-2"}));
+    check_refused(ERR_REFUSED, "recover-2 cannot be cancelled: it ends when "
+                               "the shard serves again");
 }
 
 /* ---- recovery ---- */
@@ -1793,6 +1811,7 @@ int main(void)
         TEST(a_move_that_is_cancelled_goes_back),
         TEST(rebalancing_pauses_when_it_is_cancelled),
         TEST(a_repair_ends_by_itself_alone),
+        TEST(a_recovery_ends_when_the_shard_serves),
         TEST(shows_what_was_agreed_or_what_it_has),
         TEST(plans_what_would_change_and_when),
         TEST(refuses_settings_that_would_do_harm),

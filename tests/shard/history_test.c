@@ -97,6 +97,29 @@ static void remembers_where_the_map_took_a_shard_from(void **state)
     history_note_settled(history, SHARD_COUNT);
 }
 
+static void recover(uint32_t shard)
+{
+    change(&(struct view_change){.kind = VIEW_RECOVER,
+                                 .number = shard,
+                                 .node = view->map.places[shard].replicas[0],
+                                 .generation =
+                                     view->map.places[shard].generation + 1},
+           3000);
+}
+
+static void another_generation_is_no_move(void **state)
+{
+    (void)state;
+    move(1, 0, 2000);
+    recover(1);
+    look();
+    CHECK(line_count == 1);
+    CHECK(shard_place_is_equal(&history_last_move(history, 1)->to,
+                               &view->map.places[1]));
+    recover(2);
+    CHECK(!history_last_move(history, 2));
+}
+
 static void remembers_who_led(void **state)
 {
     (void)state;
@@ -141,6 +164,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(remembers_where_the_map_took_a_shard_from),
+        TEST(another_generation_is_no_move),
         TEST(remembers_who_led),
         TEST(knows_since_when_a_member_leaves),
         TEST(keeps_the_newest_lines_alone),
