@@ -1,5 +1,6 @@
 #include "admin/nouns.h"
 
+#include "admin/backup_command.h"
 #include "admin/check_command.h"
 #include "admin/cluster_command.h"
 #include "admin/completion_command.h"
@@ -24,7 +25,7 @@
 const struct command_noun *const nouns_all[] = {
     &cluster_command,
     &node_command, &shard_command, &coord_command, &op_command,
-    &counter_command,
+    &counter_command, &backup_command,
     &events_command, &check_command, &doctor_command, &explain_command,
     &context_command, &config_command, &key_command, &store_command,
     &dev_command,

@@ -459,3 +459,13 @@ enum exit_code remote_ask(struct remote *remote,
     }
     return code;
 }
+
+enum err remote_ask_service(struct remote *remote,
+                            uint8_t service,
+                            struct bytes question,
+                            uint8_t **data,
+                            size_t *length)
+{
+    return client_ask(remote->client, service, question, remote->timeout_ms,
+                      data, length);
+}

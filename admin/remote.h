@@ -9,6 +9,7 @@
 #define ADMIN_REMOTE_H
 
 #include "admin/command.h"
+#include "base/bytes.h"
 #include "base/err.h"
 
 #include <jansson.h>
@@ -82,6 +83,18 @@ enum exit_code remote_try(struct remote *remote,
 enum exit_code remote_ask(struct remote *remote,
                           const struct remote_question *question,
                           json_t **answer);
+
+/*
+ * Ask another service than HOST_SERVICE_ADMIN, once, in bytes. `*data` is freed
+ * by the caller; with an error it may be NULL.
+ *
+ * what client_ask() says
+ */
+FALLIBLE remote_ask_service(struct remote *remote,
+                            uint8_t service,
+                            struct bytes question,
+                            uint8_t **data,
+                            size_t *length);
 
 /* The node that was asked last. */
 const char *remote_node(const struct remote *remote);

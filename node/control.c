@@ -108,6 +108,12 @@ static const struct control_verb verbs[] = {
     {.name = "counter.get",
      .required = ARG_ID,
      .begin = control_counter_get, .answer = control_counter_value},
+    {.name = "backup.created", .access = MAY_STEER, .place = ANSWERED_BY_META,
+     .required = ARG_ID | ARG_SHARDS,
+     .begin = control_backup_created},
+    {.name = "backup.restoring", .access = MAY_STEER, .place = ANSWERED_BY_META,
+     .required = ARG_ID | ARG_SHARDS,
+     .begin = control_backup_restoring},
 };
 /* clang-format on */
 

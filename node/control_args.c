@@ -150,6 +150,7 @@ static const struct {
     {"shard", ARG_SHARD, AT(shard), read_number, "a shard's number"},
     {"type", ARG_TYPE, AT(type), read_text, A_TEXT},
     {"id", ARG_ID, AT(id), read_text, A_TEXT},
+    {"shards", ARG_SHARDS, AT(shards), read_text, A_TEXT},
     {"add", ARG_ADD, AT(add), read_names, A_LIST},
     {"remove", ARG_REMOVE, AT(remove), read_names, A_LIST},
     {"since", ARG_SINCE, AT(since), read_number, "the number of a line"},

@@ -16,7 +16,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CONTROL_TEXT_BYTES_MAX 256 /* of `type`, `id` and `key` */
+#define CONTROL_TEXT_BYTES_MAX           \
+    256 /* of `type`, `id`, `shards` and \
+           `key` */
 
 /* Bits. */
 enum control_arg {
@@ -38,6 +40,7 @@ enum control_arg {
     ARG_SETTINGS = 1 << 15,
     ARG_VERSION = 1 << 16,
     ARG_EMPTY = 1 << 17,
+    ARG_SHARDS = 1 << 18,
 };
 
 struct control_args {
@@ -48,6 +51,7 @@ struct control_args {
     uint64_t shard;
     struct bytes type; /* texts: borrowed */
     struct bytes id;
+    struct bytes shards;
     struct bytes add;    /* a list of names as it was read: borrowed; see */
     struct bytes remove; /* control_args_names() */
     uint64_t since;

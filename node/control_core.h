@@ -16,6 +16,7 @@
  *   control_recover.c    what is left of groups, and who takes them over
  *   control_counter.c    counter.*
  *   control_debug.c      what a process tells of itself: node.log ...
+ *   control_backup.c     what the journal has of backups
  */
 // clang-format on
 
@@ -384,5 +385,8 @@ control_answer control_recover_told;
 control_begin control_counter_add;
 control_begin control_counter_get;
 control_answer control_counter_value;
+
+control_begin control_backup_created;
+control_begin control_backup_restoring;
 
 #endif

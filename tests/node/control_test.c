@@ -1749,6 +1749,41 @@ static void applies_nothing_that_was_planned_from_others(void **state)
     CHECK(host.change_count == 0);
 }
 
+/* ---- backups ---- */
+
+static void notes_that_a_backup_was_made_or_is_restored(void **state)
+{
+    static const struct {
+        const char *verb;
+        const char *text;
+    } cases[] = {
+        {"backup.created", "backup `nightly` was made: shards 0-2"},
+        {"backup.restoring", "backup `nightly` is restored: shards 0-2"},
+    };
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        ask(cases[i].verb, ARGS({.key = "id", .text = "nightly"},
+                                {.key = "shards", .text = "0-2"}));
+        CHECK(host.change.kind == VIEW_NOTE && !asked.is_answered);
+        assert_string_equal(host.change.text, cases[i].text);
+        end_change(ERR_NONE, "");
+        check_answered();
+    }
+}
+
+static void operators_alone_make_and_restore_backups(void **state)
+{
+    (void)state;
+    const struct arg args[] = {{.key = "id", .text = "nightly"},
+                               {.key = "shards", .text = "0-2"},
+                               {.key = NULL}};
+    ask_for(ROLE_CLIENT, "backup.restoring", args, "");
+    CHECK_ERR(asked.err, ERR_DENIED);
+    ask_for(ROLE_OBSERVER, "backup.created", args, "");
+    CHECK_ERR(asked.err, ERR_DENIED);
+    CHECK(host.change_count == 0);
+}
+
 /* ---- the end ---- */
 
 static void tells_who_waits_that_it_ends(void **state)
@@ -1817,6 +1852,8 @@ int main(void)
         TEST(refuses_settings_that_would_do_harm),
         TEST(applies_settings_in_the_operators_name),
         TEST(applies_nothing_that_was_planned_from_others),
+        TEST(notes_that_a_backup_was_made_or_is_restored),
+        TEST(operators_alone_make_and_restore_backups),
         TEST(tells_who_waits_that_it_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
