@@ -38,6 +38,18 @@ static const struct command_flag join_flags[] = {
      .text = "which node of FILE this is (default: its node.name)"},
     {0}};
 
+static const struct command_flag recover_flags[] = {
+    REMOTE_FLAGS,
+    {.name = "lost",
+     .value = "NODE",
+     .text = "one that is gone for good (default: all that are not heard)",
+     .repeats = true},
+    {.name = "empty",
+     .text = "begin shards empty of which no node has anything"},
+    {.name = "dry-run", .text = "show what would be done and lost"},
+    {.name = "yes", .text = "do not ask"},
+    {0}};
+
 static const struct command_verb verbs[] = {
     {.name = "init",
      .operands = "NAME HOST...",
@@ -103,6 +115,16 @@ static const struct command_verb verbs[] = {
                   "troupe cluster forget delta --yes"},
      .flags = forget_flags,
      .run = cluster_forget_run},
+    {.name = "recover",
+     .operands = "",
+     .summary = "Have survivors take over the shards whose majority is gone "
+                "for good.\nShows first what is lost; shards that have their "
+                "majority stay.",
+     .examples = {"troupe cluster recover --dry-run",
+                  "troupe cluster recover --lost beta --lost gamma",
+                  "troupe cluster recover --empty --yes"},
+     .flags = recover_flags,
+     .run = cluster_recover_run},
     {.name = "verify",
      .operands = "",
      .summary = "Check that every shard is led, all replicas are whole, and "

@@ -13,6 +13,7 @@ enum exit_code cluster_members_run(const struct command *command);
 enum exit_code cluster_links_run(const struct command *command);
 enum exit_code cluster_join_run(const struct command *command);
 enum exit_code cluster_forget_run(const struct command *command);
+enum exit_code cluster_recover_run(const struct command *command);
 enum exit_code cluster_verify_run(const struct command *command);
 
 #endif

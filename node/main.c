@@ -38,12 +38,17 @@ enum trouped_exit {
 static const char help_text[] =
     "trouped: one node of a Troupe cluster.\n"
     "\n"
-    "Usage: trouped --config FILE [--node NAME] [--join]\n"
+    "Usage: trouped --config FILE [--node NAME] [--join | --recover-meta]\n"
     "\n"
     "  --config FILE  the cluster's configuration (troupe cluster init makes "
     "one)\n"
     "  --node NAME    which of cluster.nodes this is; default: node.name\n"
     "  --join         never found a cluster, only join one\n"
+    "  --recover-meta a majority of the meta group's voters is gone for good: "
+    "take it\n"
+    "                 over with what is here (docs/operations.md). On ONE "
+    "survivor,\n"
+    "                 once; refused while a majority is there\n"
     "  --check        read the configuration and the keys, say what is wrong, "
     "end\n"
     "  --version      print the version\n"
@@ -65,6 +70,7 @@ struct arguments {
     const char *config;
     const char *node;
     bool joins;
+    bool recovers_meta;
     bool checks;
 };
 
@@ -88,6 +94,7 @@ static int parse(struct arguments *arguments, int count, char **values)
         {"config", required_argument, NULL, 'c'},
         {"node", required_argument, NULL, 'n'},
         {"join", no_argument, NULL, 'j'},
+        {"recover-meta", no_argument, NULL, 'r'},
         {"check", no_argument, NULL, 'k'},
         {"version", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},
@@ -103,6 +110,9 @@ static int parse(struct arguments *arguments, int count, char **values)
             break;
         case 'j':
             arguments->joins = true;
+            break;
+        case 'r':
+            arguments->recovers_meta = true;
             break;
         case 'k':
             arguments->checks = true;
@@ -121,6 +131,11 @@ static int parse(struct arguments *arguments, int count, char **values)
     if (optind < count) {
         fprintf(stderr, "trouped: `%s` is not expected. Try trouped --help.\n",
                 values[optind]);
+        return TROUPED_USAGE;
+    }
+    if (arguments->joins && arguments->recovers_meta) {
+        fputs("trouped: --join and --recover-meta exclude each other.\n",
+              stderr);
         return TROUPED_USAGE;
     }
     if (!arguments->config) {
@@ -215,7 +230,8 @@ static int run(const struct arguments *arguments, const sigset_t *signals)
         .name = arguments->node,
         .log_sink = posix_log_sink(STDERR_FILENO),
         .events = {.on_ready = on_ready, .on_ended = on_ended},
-        .may_found = !arguments->joins};
+        .may_found = !arguments->joins && !arguments->recovers_meta,
+        .recovers_meta = arguments->recovers_meta};
     enum err err = node_open(&node, &options, &problems, &why);
     if (err) {
         say_problems(&problems, &why);
@@ -232,9 +248,8 @@ static int run(const struct arguments *arguments, const sigset_t *signals)
     if (err) {
         fprintf(stderr, "trouped: %s\n", why.text);
     }
-    return err == ERR_VERSION ? TROUPED_REFUSED
-           : err              ? TROUPED_FAILED
-                              : TROUPED_OK;
+    bool needs_person = err == ERR_VERSION || err == ERR_REFUSED;
+    return needs_person ? TROUPED_REFUSED : err ? TROUPED_FAILED : TROUPED_OK;
 }
 
 int main(int count, char **values)

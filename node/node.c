@@ -409,6 +409,7 @@ static enum err open_host(struct node *node, struct err_detail *why)
     };
     host_config_defaults(&config);
     config.may_found = node->options.may_found;
+    config.recovers_meta = node->options.recovers_meta;
     fill_multiraft(node, &config.multiraft);
     enum err err = host_open(&node->host, &config, why);
     /* Nothing is written before the reactor turns: from now on a log that is

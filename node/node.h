@@ -33,7 +33,8 @@ struct node_options {
     const char *name; /* NULL: what the file's `node.name` says */
     struct log_sink log_sink;
     struct node_events events;
-    bool may_found; /* false: only joins */
+    bool may_found;     /* false: only joins */
+    bool recovers_meta; /* see host_config */
 };
 
 /*

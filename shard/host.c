@@ -617,6 +617,9 @@ static void run_step(struct timer *timer)
     seeds_step(host);
     join_step(host);
     recover_step(host);
+    if (host->is_stopped) {
+        return; /* it was to take over what it must not */
+    }
     replicas_step(host);
     controller_step(host);
     leave_step(host);

@@ -222,17 +222,18 @@ static bool may_take_over_meta(struct host *host, struct err_detail *why)
     return true;
 }
 
-/* Go on as if it had not been asked for? Whoever asked would take it for done.
- */
+/* It ends: whoever asked would take it for done. */
 static void end_recovery(struct host *host, const char *why)
 {
+    struct err_detail what = {{0}};
     host->config.recovers_meta = false;
-    log_error(host_log(host), "meta.not_taken_over", LOG_TEXT("why", why),
-              LOG_TEXT("next", "nothing was changed; start it without "
-                               "--recover-meta, or look at the others"));
+    err_explain(&what,
+                "the meta group is not taken over, nothing was changed: %s",
+                why);
+    log_error(host_log(host), "meta.not_taken_over", LOG_TEXT("why", why));
     host_stop(host);
     host->config.events.on_failed(host->config.events.context, ERR_REFUSED,
-                                  "the meta group is not to be taken over");
+                                  what.text);
 }
 
 static void recover_meta(struct host *host)

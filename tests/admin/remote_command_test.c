@@ -1037,6 +1037,138 @@ static void moves_and_forgets_after_a_clear_yes(void **state)
                                    "\"dry_run\":false}");
 }
 
+/* ---- a majority is gone for good ---- */
+
+#define VOTER(name, disk)                                                    \
+    "{\"node\":\"" name "\",\"number\":0,\"voter\":true,\"disk_id\":\"" disk \
+    "\"}"
+#define REPLICAS(disk, group, term, index, more)                               \
+    "{\"v\":1,\"node\":\"one\",\"disk_id\":\"" disk "\",\"groups\":["          \
+    "{\"group\":" group ",\"lost\":false,\"generation\":0,\"last_term\":" term \
+    ",\"last_index\":" index                                                   \
+    ",\"has_state\":true,\"members\":[" VOTER("one", "d1") "," VOTER(          \
+        "two", "d2") "," VOTER("three",                                        \
+                               "d3") "," VOTER("four",                         \
+                                               "d4") "," VOTER("five",         \
+                                                               "d5") "]}" more \
+                                                                     "]}"
+
+static const char nodes_left[] = "{\"v\":1,\"node\":\"one\",\"members\":[" NODE(
+    "one", "active", "true", "17") "," NODE("two",
+                                            "active",
+                                            "false",
+                                            "3") "," NODE("three",
+                                                          "active",
+                                                          "true",
+                                                          "17") "]}";
+
+static const char map_unled[] =
+    "{\"v\":1,\"node\":\"one\",\"shards\":["
+    "{\"shard\":0,\"leader\":null,\"wanted\":[\"two\",\"three\",\"one\"]},"
+    "{\"shard\":1,\"leader\":\"one\",\"wanted\":[\"one\"]}]}";
+
+static void answer_loss(const char *of_one, const char *of_three)
+{
+    memset(fake.answers, 0, sizeof fake.answers);
+    answer("cluster.status", status);
+    answer("node.ls", nodes_left);
+    answer_times("shard.map", ERR_NONE, map_unled, 1);
+    answer("shard.map", map);
+    answer_times("coord.replicas", ERR_NONE, of_one, 1);
+    answer_times("coord.replicas", ERR_NONE, of_three, 1);
+    answer("node.set", done);
+    answer("shard.recover", done);
+}
+
+/* Three has the entry of the younger term. */
+static void who_has_most_takes_a_shard_over(void **state)
+{
+    (void)state;
+    static const char of_one[] = REPLICAS("d1", "1", "3", "90", "");
+    static const char of_three[] = REPLICAS("d3", "1", "4", "80", "");
+    answer_loss(of_one, of_three);
+    CHECK(run("cluster recover --dry-run") == 0);
+    CHECK(says(fixture.talk, "Lost: two. "));
+    CHECK(says(fixture.talk, "shard 0: three takes it over with its entries "
+                             "up to 80 of term 4; what came after and only "
+                             "two, four, five had is lost."));
+    CHECK(says(fixture.talk, "1 of 2 shards have their majority and stay."));
+    assert_string_equal(fake.verb, "coord.replicas");
+    assert_string_equal(fake.args, "{\"name\":\"three\"}");
+    answer_loss(of_one, of_three);
+    CHECK(run("cluster recover") == 7);
+    answer_loss(of_one, of_three);
+    fixture.typed = "lab\n";
+    CHECK(run("cluster recover") == 0);
+    CHECK(says(fixture.talk, "1 shards serve again."));
+    answer_loss(of_three, of_one); /* now it is one */
+    answer_times("shard.recover", ERR_REFUSED,
+                 "{\"v\":1,\"why\":\"it is led\"}", 0);
+    fake.answers[7].verb = NULL;
+    CHECK(run("cluster recover --yes") == 8);
+    CHECK(says(fixture.talk, "shard 0: one takes it over"));
+    CHECK(says(fixture.talk, "it is led"));
+}
+
+static void what_has_its_majority_is_not_recovered(void **state)
+{
+    (void)state;
+    static const char of_one[] = REPLICAS("d1", "1", "3", "90", "");
+    static const char of_three[] = REPLICAS("d3", "1", "4", "80", "");
+    answer_loss(of_one, of_three);
+    fake.answers[2].json = map; /* all are led */
+    CHECK(run("cluster recover --yes") == 0);
+    CHECK(says(fixture.talk, "there is nothing to recover"));
+}
+
+static void a_shard_of_which_nobody_has_anything_is_named(void **state)
+{
+    (void)state;
+    static const char nothing[] = "{\"v\":1,\"disk_id\":\"d1\",\"groups\":[]}";
+    static const char lost[] =
+        "{\"v\":1,\"disk_id\":\"d3\",\"groups\":[{\"group\":1,"
+        "\"lost\":true,\"has_state\":false,\"members\":[]}]}";
+    answer_loss(nothing, lost);
+    CHECK(run("cluster recover --yes") == 8);
+    CHECK(says(fixture.talk, "shard 0: no node has anything of it"));
+    assert_string_equal(fake.verb, "shard.map");
+    answer_loss(nothing, lost);
+    CHECK(run("cluster recover --empty --yes") == 0);
+    CHECK(says(fixture.talk, "shard 0: no node has anything of it. one begins "
+                             "it empty: all that was in it is lost."));
+}
+
+static void who_is_named_lost_must_be_and_all_of_them(void **state)
+{
+    (void)state;
+    static const char of_one[] = REPLICAS("d1", "1", "3", "90", "");
+    answer_loss(of_one, of_one);
+    CHECK(run("cluster recover --lost one --yes") == 7);
+    CHECK(says(fixture.talk, "one is up"));
+    CHECK(run("cluster recover --lost nine --yes") == 2);
+    answer("node.ls", nodes_left);
+    fake.answers[1].json = nodes_bad; /* two alone is down */
+    CHECK(run("cluster recover --lost one --lost two --yes") == 7);
+}
+
+static void the_meta_group_comes_first(void **state)
+{
+    (void)state;
+    static const char of_one[] = REPLICAS("d1", "0", "3", "90", "");
+    static const char of_three[] = REPLICAS("d3", "0", "3", "91", "");
+    answer_loss(of_one, of_three);
+    fake.answers[0] =
+        (struct canned){.verb = "cluster.status",
+                        .err = ERR_NO_QUORUM,
+                        .json = "{\"v\":1,\"why\":\"two is away\"}"};
+    CHECK(run("cluster recover --yes") == 4);
+    CHECK(says(fixture.talk, "two is away"));
+    CHECK(says(fixture.talk, "three has most of it: entries up to 91 of term "
+                             "3."));
+    CHECK(says(fixture.talk, "stop trouped on three and start it once with "
+                             "--recover-meta, on no other node"));
+}
+
 static void plans_say_whether_something_moves(void **state)
 {
     (void)state;
@@ -1208,6 +1340,7 @@ static const char *const lines[] = {
     "cluster members",
     "cluster links",
     "cluster forget two --yes",
+    "cluster recover --yes",
     "cluster verify",
     "node ls",
     "node show two",
@@ -1573,6 +1706,11 @@ int main(void)
         TEST(ctrl_c_ends_the_waiting_alone),
         TEST(refusals_reach_people),
         TEST(moves_and_forgets_after_a_clear_yes),
+        TEST(who_has_most_takes_a_shard_over),
+        TEST(what_has_its_majority_is_not_recovered),
+        TEST(a_shard_of_which_nobody_has_anything_is_named),
+        TEST(who_is_named_lost_must_be_and_all_of_them),
+        TEST(the_meta_group_comes_first),
         TEST(plans_say_whether_something_moves),
         TEST(applies_a_file_after_a_plan),
         TEST(says_nothing_of_what_a_file_leaves_open),

@@ -697,6 +697,154 @@ static void settings_are_changed_node_by_node(void **state)
     pass(fixture, "other settings");
 }
 
+/* ---- a majority is gone for good ---- */
+
+#define COUNTERS 40
+
+static void add_counters(const struct cluster_lab *lab)
+{
+    for (int i = 0; i < COUNTERS; i++) {
+        char args[64];
+        (void)snprintf(args, sizeof args,
+                       "{\"id\": \"c%d\", \"value\": %d, \"key\": \"k%d\"}", i,
+                       i + 1, i);
+        cluster_lab_await(lab, &(struct cluster_lab_question){
+                                   .verb = "counter.add", .args = args});
+    }
+}
+
+/* How many have kept what was added; the others are as new. */
+static int count_kept(const struct cluster_lab *lab, uint32_t node)
+{
+    int kept = 0;
+    for (int i = 0; i < COUNTERS; i++) {
+        char args[32];
+        json_t *answer = NULL;
+        (void)snprintf(args, sizeof args, "{\"id\": \"c%d\"}", i);
+        CHECK_OK(cluster_lab_ask(lab, node, "counter.get", args, &answer));
+        json_int_t value = json_integer_value(json_object_get(answer, "value"));
+        json_decref(answer);
+        CHECK(value == 0 || value == i + 1);
+        kept += value != 0;
+    }
+    return kept;
+}
+
+/* All replicas have all. */
+static bool is_level(const json_t *answer)
+{
+    size_t i = 0;
+    size_t k = 0;
+    const json_t *shard = NULL;
+    const json_t *replica = NULL;
+    bool is_so = true;
+    json_array_foreach(json_object_get(answer, "shards"), i, shard)
+    {
+        json_array_foreach(json_object_get(shard, "replicas"), k, replica)
+        {
+            const json_t *lag = json_object_get(replica, "lag");
+            is_so =
+                is_so && json_is_integer(lag) && json_integer_value(lag) == 0;
+        }
+    }
+    return is_so && i > 0;
+}
+
+static void await_level(const struct cluster_lab *lab)
+{
+    cluster_lab_await(lab, &(struct cluster_lab_question){.verb = "shard.map",
+                                                          .is_so = is_level});
+}
+
+static void destroy_disk(struct cluster_lab *lab, uint32_t node)
+{
+    struct cluster_lab_path disk = cluster_lab_data(lab, node);
+    cluster_lab_kill(lab, node);
+    CHECK_OK(posix_folder_remove(disk.text));
+    CHECK(mkdir(disk.text, 0700) == 0);
+}
+
+static void one_survivor_of_three_takes_over_all(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        open_lab(fixture, &(struct cluster_lab_plan){.node_count = 3});
+    cluster_lab_start_all(lab);
+    add_counters(lab);
+    await_level(lab);
+    destroy_disk(lab, 1);
+    destroy_disk(lab, 2);
+    uint64_t begun_ms = test_now_ms();
+    struct refusal refusal = {
+        .lab = lab, .verb = "cluster.status", .words = "nothing of"};
+    CHECK(test_wait(is_refused, &refusal));
+    CHECK(operate(lab, "cluster recover --yes") == 4); /* and says what to do */
+    cluster_lab_kill(lab, 0);
+    cluster_lab_fork(lab, 0, "--recover-meta");
+    cluster_lab_await(lab,
+                      &(struct cluster_lab_question){.verb = "cluster.status"});
+    CHECK(operate(lab, "cluster recover --dry-run") == 0);
+    CHECK(operate(lab, "cluster recover --lost beta --yes") == 7);
+    CHECK(operate(lab, "cluster recover --lost beta --lost gamma --yes") == 0);
+    print_message("recovered: %llu ms\n",
+                  (unsigned long long)(test_now_ms() - begun_ms));
+    CHECK(count_kept(lab, 0) == COUNTERS);
+    CHECK(operate(lab, "cluster recover --yes") == 0); /* nothing is left */
+    cluster_lab_stop(lab, 0);
+    cluster_lab_start(lab, 0);
+    cluster_lab_start(lab, 1);
+    cluster_lab_start(lab, 2);
+    cluster_lab_await_whole(lab, 1);
+    CHECK(count_kept(lab, 2) == COUNTERS);
+    lab->has_passed = true;
+}
+
+/* It is asked for by mistake: a majority is there. */
+static void the_meta_group_is_not_taken_over_from_a_majority(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        open_lab(fixture, &(struct cluster_lab_plan){.node_count = 3});
+    cluster_lab_start_all(lab);
+    cluster_lab_await_whole(lab, 0);
+    CHECK(operate(lab, "cluster recover --yes") == 0);
+    cluster_lab_stop(lab, 0);
+    cluster_lab_fork(lab, 0, "--recover-meta");
+    cluster_lab_check_end(lab, 0, REFUSED, "nothing was changed");
+    cluster_lab_start(lab, 0);
+    cluster_lab_await_whole(lab, 0);
+    lab->has_passed = true;
+}
+
+static bool hears_two(const json_t *answer)
+{
+    const json_t *members = json_object_get(answer, "members");
+    return json_integer_value(json_object_get(members, "heard")) == 2;
+}
+
+static void shards_that_nobody_has_begin_empty_when_told_so(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab = open_lab(
+        fixture, &(struct cluster_lab_plan){.node_count = 3,
+                                            .cluster = "  replication: 1\n"});
+    cluster_lab_start_all(lab);
+    cluster_lab_await_whole(lab, 0);
+    add_counters(lab);
+    destroy_disk(lab, 1);
+    await_status(lab, hears_two);
+    CHECK(operate(lab, "cluster recover --yes") == 8);
+    CHECK(operate(lab, "cluster recover --empty --yes") == 0);
+    int kept = count_kept(lab, 0);
+    CHECK(kept > 0 && kept < COUNTERS);
+    CHECK(operate(lab, "counter add fresh 5") == 0);
+    CHECK(count_kept(lab, 2) == kept);
+    cluster_lab_start(lab, 1); /* with an empty disk, in its own place */
+    cluster_lab_await_whole(lab, 1);
+    CHECK(count_kept(lab, 1) == kept);
+    lab->has_passed = true;
+}
+
 /* ---- what is not right ---- */
 
 static void a_bad_start_says_why_and_how_it_ended(void **state)
@@ -843,6 +991,9 @@ int main(int count, char **arguments)
         CASE(what_takes_long_is_waited_for_and_called_off),
         CASE(a_node_joins_by_a_seed_alone),
         CASE(settings_are_changed_node_by_node),
+        CASE(one_survivor_of_three_takes_over_all),
+        CASE(the_meta_group_is_not_taken_over_from_a_majority),
+        CASE(shards_that_nobody_has_begin_empty_when_told_so),
         CASE(a_bad_start_says_why_and_how_it_ended),
         CASE(a_log_that_is_gone_is_not_taken_for_a_new_one),
         CASE(an_expired_certificate_is_refused_at_the_start),
