@@ -11,6 +11,7 @@
 #include "tests/process/cluster_load.h"
 
 #include <limits.h>
+#include <sys/wait.h>
 
 #include "tests/support/check.h"
 #include "tests/support/test_node.h"
@@ -639,6 +640,222 @@ static void what_takes_long_is_waited_for_and_called_off(void **state)
     pass(fixture, "drain, rebalance, cancel");
 }
 
+/* ---- backups ---- */
+
+#define COUNTERS 40
+
+/* A counter of its own on many shards; the same through any node. */
+static void add_counters(const struct cluster_lab *lab)
+{
+    for (uint32_t i = 0; i < COUNTERS; i++) {
+        char args[64];
+        json_t *answer = NULL;
+        (void)snprintf(args, sizeof args,
+                       "{\"id\": \"c%u\", \"value\": %u, \"key\": \"c%u\"}", i,
+                       7 * i + 1, i);
+        CHECK_OK(cluster_lab_ask(lab, i % lab->plan.node_count, "counter.add",
+                                 args, &answer));
+        json_decref(answer);
+    }
+}
+
+/* How many hold what add_counters() gave them. */
+static uint32_t count_right(const struct cluster_lab *lab)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < COUNTERS; i++) {
+        char args[64];
+        json_t *answer = NULL;
+        (void)snprintf(args, sizeof args, "{\"id\": \"c%u\"}", i);
+        CHECK_OK(cluster_lab_ask(lab, i % lab->plan.node_count, "counter.get",
+                                 args, &answer));
+        count +=
+            json_integer_value(json_object_get(answer, "value")) == 7 * i + 1;
+        json_decref(answer);
+    }
+    return count;
+}
+
+/* `troupe backup VERB FOLDER/NAME FLAGS`; its exit code. */
+static int back_up(const struct cluster_lab *lab,
+                   const char *verb,
+                   const struct temp_folder *folder,
+                   const char *rest)
+{
+    char line[512];
+    (void)snprintf(line, sizeof line, "backup %s %s/%s", verb, folder->path,
+                   rest);
+    return operate(lab, line);
+}
+
+static int verify(const struct cluster_lab *lab,
+                  const struct temp_folder *folder,
+                  const char *name)
+{
+    return cluster_lab_troupe(lab, "backup verify %s/%s", folder->path, name);
+}
+
+static bool never(void *context)
+{
+    (void)context;
+    return false;
+}
+
+/* While a node stands still, of which it wants what that leads: it is killed
+ * when the backup waits for it. */
+static void back_up_through_a_kill(struct cluster_lab *lab,
+                                   const struct temp_folder *folder)
+{
+    int status = 0;
+    uint32_t victim = (cluster_lab_leader(lab, 0) + 1) % 3;
+    cluster_lab_signal(lab, victim, SIGSTOP);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        _exit(back_up(lab, "create", folder, "killed --timeout 3s"));
+    }
+    (void)test_wait_ms(never, NULL, 500);
+    CHECK(waitpid(child, &status, WNOHANG) == 0); /* it waits */
+    cluster_lab_kill(lab, victim);
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK(verify(lab, folder, "killed") == 0);
+    cluster_lab_start(lab, victim);
+    cluster_lab_await_whole(lab, victim);
+}
+
+static void flip_byte(const struct cluster_lab_path *path, long at)
+{
+    FILE *file = fopen(path->text, "r+");
+    CHECK(file && fseek(file, at, SEEK_SET) == 0);
+    int byte = fgetc(file);
+    CHECK(byte != EOF && fseek(file, at, SEEK_SET) == 0);
+    CHECK(fputc(byte ^ 1, file) != EOF && fclose(file) == 0);
+}
+
+static void check_damaged(const struct cluster_lab *lab,
+                          const struct temp_folder *folder)
+{
+    struct cluster_lab_path path;
+    (void)snprintf(path.text, sizeof path.text, "%s/quiet/shard-0003",
+                   folder->path);
+    flip_byte(&path, 50);
+    CHECK(verify(lab, folder, "quiet") == 1);
+    CHECK(back_up(lab, "restore", folder, "quiet --yes") == 7);
+    flip_byte(&path, 50);
+    CHECK(verify(lab, folder, "quiet") == 0);
+}
+
+static void check_backups(struct fixture *fixture,
+                          const struct temp_folder *folder)
+{
+    struct cluster_lab *lab =
+        start_loaded(fixture, &(struct cluster_lab_plan){.node_count = 3});
+    back_up_through_a_kill(lab, folder);
+    cluster_load_await(fixture->load, LOAD);
+    cluster_load_end(fixture->load);
+    add_counters(lab);
+    CHECK(back_up(lab, "create", folder, "quiet") == 0);
+    CHECK(back_up(lab, "create", folder, "quiet") == 7);
+    check_damaged(lab, folder);
+    /* Back again: not what an older one has, nor what has come since. */
+    CHECK(back_up(lab, "restore", folder, "killed --yes") == 0);
+    CHECK(count_right(lab) == 0);
+    CHECK(back_up(lab, "restore", folder, "quiet --yes") == 0);
+    CHECK(count_right(lab) == COUNTERS);
+    add_counters(lab); /* their keys are known */
+    CHECK(count_right(lab) == COUNTERS);
+    pass(fixture, "backup, restore");
+    cluster_load_close(&fixture->load);
+    cluster_lab_close(lab);
+    lab = open_lab(fixture, &(struct cluster_lab_plan){.node_count = 3});
+    cluster_lab_start_all(lab);
+    cluster_lab_await_whole(lab, 0);
+    CHECK(count_right(lab) == 0);
+    CHECK(back_up(lab, "restore", folder, "quiet --yes") == 0);
+    CHECK(count_right(lab) == COUNTERS);
+    cluster_lab_kill(lab, 0);
+    cluster_lab_start(lab, 0); /* from its log */
+    cluster_lab_await_whole(lab, 0);
+    CHECK(count_right(lab) == COUNTERS);
+    lab->has_passed = true;
+}
+
+static void a_backup_outlives_its_cluster(void **state)
+{
+    struct temp_folder folder;
+    temp_folder_init(&folder);
+    check_backups(*state, &folder);
+    temp_folder_clear(&folder);
+}
+
+static bool has_lost_shards(const json_t *answer)
+{
+    const json_t *shard;
+    size_t i;
+    uint32_t lost_count = 0;
+    uint32_t served_count = 0;
+    json_array_foreach(json_object_get(answer, "shards"), i, shard)
+    {
+        const char *state = json_string_value(json_object_get(shard, "state"));
+        lost_count += strcmp(state, "no_leader") == 0;
+        served_count += strcmp(state, "serving") == 0;
+    }
+    return lost_count > 0 && lost_count + served_count == 16;
+}
+
+/* Group by group, as nodes say when they refuse them. */
+static void restore_lost_groups(const struct cluster_lab *lab,
+                                const struct temp_folder *folder)
+{
+    const json_t *shard;
+    size_t i;
+    json_t *map = NULL;
+    CHECK_OK(cluster_lab_ask(lab, 0, "shard.map", NULL, &map));
+    CHECK(has_lost_shards(map));
+    json_array_foreach(json_object_get(map, "shards"), i, shard)
+    {
+        char rest[64];
+        const char *state = json_string_value(json_object_get(shard, "state"));
+        (void)snprintf(rest, sizeof rest, "all --group %zu --yes", i + 1);
+        if (strcmp(state, "no_leader") == 0) {
+            CHECK(back_up(lab, "restore", folder, rest) == 0);
+        }
+    }
+    json_decref(map);
+}
+
+static void check_lost_groups(struct fixture *fixture,
+                              const struct temp_folder *folder)
+{
+    struct cluster_lab *lab = open_lab(
+        fixture, &(struct cluster_lab_plan){.node_count = 3,
+                                            .cluster = "  replication: 1\n"});
+    cluster_lab_start_all(lab);
+    cluster_lab_await_whole(lab, 0);
+    add_counters(lab);
+    CHECK(back_up(lab, "create", folder, "all") == 0);
+    cluster_lab_stop(lab, 1);
+    struct cluster_lab_path disk = cluster_lab_data(lab, 1);
+    CHECK_OK(posix_folder_remove(disk.text));
+    CHECK(mkdir(disk.text, 0700) == 0);
+    cluster_lab_fork(lab, 1, NULL);
+    cluster_lab_await(lab, &(struct cluster_lab_question){
+                               .verb = "shard.map", .is_so = has_lost_shards});
+    restore_lost_groups(lab, folder);
+    cluster_lab_await_whole(lab, 0);
+    CHECK(count_right(lab) == COUNTERS);
+    lab->has_passed = true;
+}
+
+static void groups_without_any_replica_begin_anew_from_a_backup(void **state)
+{
+    struct temp_folder folder;
+    temp_folder_init(&folder);
+    check_lost_groups(*state, &folder);
+    temp_folder_clear(&folder);
+}
+
 static void a_node_joins_by_a_seed_alone(void **state)
 {
     struct fixture *fixture = *state;
@@ -989,6 +1206,8 @@ int main(int count, char **arguments)
         CASE(nodes_are_upgraded_one_after_the_other_and_one_back_again),
         CASE(a_node_joins_and_another_leaves_for_good),
         CASE(what_takes_long_is_waited_for_and_called_off),
+        CASE(a_backup_outlives_its_cluster),
+        CASE(groups_without_any_replica_begin_anew_from_a_backup),
         CASE(a_node_joins_by_a_seed_alone),
         CASE(settings_are_changed_node_by_node),
         CASE(one_survivor_of_three_takes_over_all),
