@@ -266,8 +266,8 @@ struct control_progress {
     uint32_t done; /* of those */
 };
 
-/* Whether its group is not yet as the map wants it, so that somebody moves
- * it: that it is led by another after a failure is no move. */
+/* Whether its group is not yet as the map wants it, or its owner has not led
+ * since the map has moved it: that another leads after a failure is no move. */
 bool control_is_moving(const struct control *control,
                        uint32_t shard,
                        const struct control_shard *look);

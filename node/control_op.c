@@ -68,13 +68,13 @@ static void write_progress(const struct control *control,
     uint64_t left_ms = 0;
     uint32_t unit = op->unit > 0 ? op->unit : 1;
     int64_t now_ms = clock_wall_ms(control->config.clock);
-    bool goes_on = op->state == OP_RUNNING || op->state == OP_WAITING;
     fields_uint(fields, "done", progress->done / unit);
     fields_uint(fields, "total", progress->total / unit);
     fields_text(fields, "unit", op->unit_name ? op->unit_name : "");
     fields_uint(fields, "percent",
                 op->state == OP_CANCELLED ? 0 : control_percent(progress));
-    if (goes_on && control_left_for(control, progress, &left_ms)) {
+    if (op->state == OP_RUNNING &&
+        control_left_for(control, progress, &left_ms)) {
         fields_real(fields, "rate",
                     (double)progress->done / unit * 1000.0 /
                         (double)(now_ms - progress->since_ms));

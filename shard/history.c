@@ -89,6 +89,13 @@ void history_note_settled(struct history *history, uint32_t shard)
     }
 }
 
+void history_note_all_settled(struct history *history)
+{
+    for (uint32_t i = 0; i < history->shard_count; i++) {
+        history->last_moves[i].is_settled = true;
+    }
+}
+
 /* ---- members ---- */
 
 static uint32_t count_replicas(const struct shard_map *map, uint32_t number)

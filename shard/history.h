@@ -62,6 +62,10 @@ void history_note_leader(struct history *history,
 /* A shard's group is as the map wants it, and its owner leads. */
 void history_note_settled(struct history *history, uint32_t shard);
 
+/* The same of all: what moved before this node heard reports may have settled
+ * since. */
+void history_note_all_settled(struct history *history);
+
 /* Call `visit` for each line, in order. */
 void history_each(const struct history *history,
                   void (*visit)(void *context, const struct history_line *line),

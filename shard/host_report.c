@@ -208,6 +208,7 @@ static struct news *news_of(struct host *host)
         }
         news->term = raft_term(raft);
         news->since_ns = host_now_ns(host);
+        history_note_all_settled(host->history);
         news->shard_count = shard_count;
         news->shards = shards;
         for (uint32_t i = 0; i < shard_count; i++) {

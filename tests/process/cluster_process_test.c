@@ -640,6 +640,68 @@ static void what_takes_long_is_waited_for_and_called_off(void **state)
     pass(fixture, "drain, rebalance, cancel");
 }
 
+static bool names(const json_t *list, const char *name)
+{
+    const json_t *item;
+    size_t i;
+    json_array_foreach(list, i, item)
+    {
+        if (strcmp(json_string_value(item), name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The first shard that has no replica on `node`. */
+static int shard_without(const struct cluster_lab *lab, const char *node)
+{
+    int number = -1;
+    size_t i;
+    const json_t *shard;
+    json_t *answer = NULL;
+    CHECK_OK(cluster_lab_ask(lab, 0, "shard.map", NULL, &answer));
+    json_array_foreach(json_object_get(answer, "shards"), i, shard)
+    {
+        if (number < 0 && !names(json_object_get(shard, "wanted"), node)) {
+            number = (int)json_integer_value(json_object_get(shard, "shard"));
+        }
+    }
+    json_decref(answer);
+    CHECK(number >= 0);
+    return number;
+}
+
+static void a_move_to_a_node_that_stands_still_goes_back(void **state)
+{
+    char line[128];
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        start_loaded(fixture, &(struct cluster_lab_plan){.node_count = 4});
+    cluster_lab_await_whole(lab, 0);
+    int shard = shard_without(lab, "delta");
+    CHECK(operate(lab, "shard pause") == 0);
+    cluster_lab_signal(lab, 3, SIGSTOP);
+    CHECK(operate(lab, "node wait delta --state away --deadline 60s") == 0);
+    (void)snprintf(line, sizeof line, "shard move %d --to delta --yes", shard);
+    CHECK(operate(lab, line) == 7);
+    (void)snprintf(line, sizeof line,
+                   "shard move %d --to delta --yes --force --wait "
+                   "--deadline 1s",
+                   shard);
+    CHECK(operate(lab, line) == 5);
+    (void)snprintf(line, sizeof line, "shard cancel %d --yes", shard);
+    CHECK(operate(lab, line) == 0);
+    (void)snprintf(line, sizeof line, "op wait move-%d --deadline 60s", shard);
+    CHECK(operate(lab, line) == 0);
+    cluster_lab_signal(lab, 3, SIGCONT);
+    CHECK(operate(lab, "shard resume") == 0);
+    cluster_lab_await_whole(lab, 0);
+    CHECK(shard_without(lab, "delta") == shard);
+    cluster_load_await(fixture->load, LOAD);
+    pass(fixture, "a move is called off");
+}
+
 /* ---- backups ---- */
 
 #define COUNTERS 40
@@ -1206,6 +1268,7 @@ int main(int count, char **arguments)
         CASE(nodes_are_upgraded_one_after_the_other_and_one_back_again),
         CASE(a_node_joins_and_another_leaves_for_good),
         CASE(what_takes_long_is_waited_for_and_called_off),
+        CASE(a_move_to_a_node_that_stands_still_goes_back),
         CASE(a_backup_outlives_its_cluster),
         CASE(groups_without_any_replica_begin_anew_from_a_backup),
         CASE(a_node_joins_by_a_seed_alone),

@@ -91,6 +91,9 @@ static void remembers_where_the_map_took_a_shard_from(void **state)
     CHECK(history_last_move(history, 1)->is_settled);
     move(1, 2, 3000);
     CHECK(!history_last_move(history, 1)->is_settled);
+    history_note_all_settled(history);
+    CHECK(history_last_move(history, 1)->is_settled);
+    CHECK(!history_last_move(history, 0));
     look();
     CHECK(line_count == 2 && newest.kind == HISTORY_MOVED);
     CHECK(!history_last_move(history, SHARD_COUNT));
