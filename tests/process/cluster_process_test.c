@@ -978,9 +978,7 @@ static void settings_are_changed_node_by_node(void **state)
 
 /* ---- a majority is gone for good ---- */
 
-#define COUNTERS 40
-
-static void add_counters(const struct cluster_lab *lab)
+static void add_to_each(const struct cluster_lab *lab)
 {
     for (int i = 0; i < COUNTERS; i++) {
         char args[64];
@@ -1049,7 +1047,7 @@ static void one_survivor_of_three_takes_over_all(void **state)
     struct cluster_lab *lab =
         open_lab(fixture, &(struct cluster_lab_plan){.node_count = 3});
     cluster_lab_start_all(lab);
-    add_counters(lab);
+    add_to_each(lab);
     await_level(lab);
     destroy_disk(lab, 1);
     destroy_disk(lab, 2);
@@ -1109,7 +1107,7 @@ static void shards_that_nobody_has_begin_empty_when_told_so(void **state)
                                             .cluster = "  replication: 1\n"});
     cluster_lab_start_all(lab);
     cluster_lab_await_whole(lab, 0);
-    add_counters(lab);
+    add_to_each(lab);
     destroy_disk(lab, 1);
     await_status(lab, hears_two);
     CHECK(operate(lab, "cluster recover --yes") == 8);
