@@ -30,6 +30,7 @@ static const struct command_verb verbs[] = {
                   "troupe backup create --json /backup/nightly"},
      .flags = create_flags,
      .has_json = true,
+     .steers = true,
      .run = backup_create_run},
     {.name = "restore",
      .operands = "DIR",
@@ -43,6 +44,7 @@ static const struct command_verb verbs[] = {
                   "troupe backup restore /backup/2027-01-31 --shards 3,8-12 "
                   "--yes"},
      .flags = restore_flags,
+     .steers = true,
      .run = backup_restore_run},
     {.name = "verify",
      .operands = "DIR",

@@ -114,6 +114,7 @@ static const struct command_verb verbs[] = {
                   "troupe cluster forget delta --dry-run",
                   "troupe cluster forget delta --yes"},
      .flags = forget_flags,
+     .steers = true,
      .run = cluster_forget_run},
     {.name = "recover",
      .operands = "",

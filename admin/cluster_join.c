@@ -311,7 +311,7 @@ static enum verdict check_doors(struct join *join, struct err_detail *text)
         if (!answer_is(node, "is_up")) {
             continue;
         }
-        if (remote_connect_node(&one, join->remote, &at, &why)) {
+        if (remote_connect_node(&one, join->remote, &at, 0, &why)) {
             err_explain(text, "a door is not open from here: %.400s", why.text);
             return VERDICT_BAD;
         }

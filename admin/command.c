@@ -445,6 +445,38 @@ static enum exit_code run_help(struct command *command, struct rest rest)
     return run_noun(command, (struct rest){arguments, arguments + 2});
 }
 
+/* How many words of flags stand before the noun: each has a value, as those of
+ * a cluster have ("troupe --bundle FILE cluster status"). */
+static int count_leading(int count, char *const *words)
+{
+    int leading = 0;
+    while (leading < count && strncmp(words[leading], "--", 2) == 0 &&
+           words[leading][2] != '\0' && !is_help(words[leading]) &&
+           strcmp(words[leading], "--version") != 0) {
+        leading += strchr(words[leading], '=') ? 1 : 2;
+    }
+    return leading < count ? leading : 0;
+}
+
+/* Put the noun, and its verb, before them. */
+static void put_noun_first(const struct command_noun *const *nouns,
+                           int count,
+                           char **words)
+{
+    char *moved[2];
+    int leading = count_leading(count, words);
+    const struct command_noun *noun =
+        leading > 0 ? find_noun(nouns, words[leading]) : NULL;
+    if (!noun) {
+        return;
+    }
+    bool has_verb = !noun->is_verb && leading + 1 < count;
+    int length = has_verb ? 2 : 1;
+    memcpy(moved, words + leading, (size_t)length * sizeof *moved);
+    memmove(words + length, words, (size_t)leading * sizeof *words);
+    memcpy(words, moved, (size_t)length * sizeof *moved);
+}
+
 enum exit_code command_run(const struct command_world *world,
                            const struct command_noun *const *nouns,
                            int argument_count,
@@ -455,6 +487,7 @@ enum exit_code command_run(const struct command_world *world,
     if (argument_count < 2) {
         return misused(world, program, "which noun?");
     }
+    put_noun_first(nouns, argument_count - 1, arguments + 1);
     const char *name = *rest.next++;
     if (is_help(name) || strcmp(name, "help") == 0) {
         return run_help(&command, rest);

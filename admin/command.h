@@ -56,6 +56,7 @@ struct command_verb {
     /* Ended by {0}; NULL: none. --help is always there. */
     const struct command_flag *flags;
     bool has_json; /* takes --json: data as JSON */
+    bool steers;   /* a running cluster: a bundle cannot be */
     enum exit_code (*run)(const struct command *command);
 };
 
@@ -94,7 +95,8 @@ struct command {
 
 /*
  * Do what the command line says. `nouns` ends with NULL; `arguments` is argv
- * with the program's name, `argument_count` argc. The strings of `arguments`
+ * with the program's name, `argument_count` argc. Flags with values may also
+ * stand before the noun. The strings of `arguments`
  * are reordered, not changed.
  */
 enum exit_code command_run(const struct command_world *world,

@@ -9,10 +9,10 @@ static const struct {
     const char *name;
     const char *kind; /* what `troupe _names` prints; "files", "codes" */
 } kinds[] = {
-    {"NODE", "nodes"},       {"SHARD", "shards"}, {"[SHARD]", "shards"},
-    {"CONTEXT", "contexts"}, {"FILE", "files"},   {"DIR", "files"},
-    {"[FILE]", "files"},     {"ID", "ops"},       {"[DIR]", "files"},
-    {"[CODE]", "codes"},     {"SHELL", "shells"}};
+    {"NODE", "nodes"},       {"SHARD", "shards"},         {"[SHARD]", "shards"},
+    {"CONTEXT", "contexts"}, {"FILE", "files"},           {"DIR", "files"},
+    {"[FILE]", "files"},     {"[FILE.tar|DIR]", "files"}, {"ID", "ops"},
+    {"[DIR]", "files"},      {"[CODE]", "codes"},         {"SHELL", "shells"}};
 
 #define SHELLS "bash zsh fish"
 

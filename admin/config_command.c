@@ -392,6 +392,7 @@ static const struct command_verb verbs[] = {
                   "troupe config apply --config cluster.yaml --yes"},
      .flags = apply_flags,
      .has_json = true,
+     .steers = true,
      .run = config_cluster_apply},
     {.name = "explain",
      .operands = "[KEY]",

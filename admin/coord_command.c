@@ -190,6 +190,7 @@ static const struct command_verb verbs[] = {
                   "troupe coord transfer 17 --to beta --timeout 5s",
                   "troupe coord transfer 0 --to gamma"},
      .flags = transfer_flags,
+     .steers = true,
      .run = transfer_run},
     {0}};
 

@@ -92,6 +92,7 @@ static const struct command_verb verbs[] = {
                   "troupe counter add --json -- visits -5"},
      .flags = add_flags,
      .has_json = true,
+     .steers = true,
      .run = add_run},
     {.name = "get",
      .operands = "ID",

@@ -146,6 +146,9 @@ static enum exit_code events_run(const struct command *command)
     if (code) {
         return code;
     }
+    if (command_has(command, "follow") && command_has(command, "bundle")) {
+        return command_misused(command, "--follow: a bundle does not change");
+    }
     if (command_has(command, "follow")) {
         return follow(&events);
     }

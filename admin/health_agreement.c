@@ -31,12 +31,12 @@ static enum exit_code ask_node(const struct remote *remote,
                                json_t **info,
                                struct err_detail *why)
 {
-    const struct clock *clock = remote_command(remote)->world->clock;
+    const struct clock *clock = remote_clock(remote);
     scoped(remote_close) struct remote *own = NULL;
     struct client_node at = {answer_name(node, "name"),
                              answer_name(node, "door")};
     struct remote_question question = {.verb = "node.info"};
-    enum exit_code code = remote_connect_node(&own, remote, &at, why);
+    enum exit_code code = remote_connect_node(&own, remote, &at, 0, why);
     int64_t before_ms = clock_wall_ms(clock);
     if (!code) {
         code = remote_try(own, &question, info, why);

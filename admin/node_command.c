@@ -57,6 +57,7 @@ static const struct command_verb verbs[] = {
                   "troupe node cordon alpha --context lab",
                   "troupe node cordon alpha --config cluster.yaml"},
      .flags = cordon_flags,
+     .steers = true,
      .run = node_cordon_run},
     {.name = "uncordon",
      .operands = "NODE",
@@ -68,6 +69,7 @@ static const struct command_verb verbs[] = {
                   "troupe node uncordon alpha --context lab",
                   "troupe node uncordon alpha --config cluster.yaml"},
      .flags = uncordon_flags,
+     .steers = true,
      .run = node_uncordon_run},
     {.name = "drain",
      .operands = "NODE",
@@ -80,6 +82,7 @@ static const struct command_verb verbs[] = {
                   "troupe node drain alpha --yes --deadline 5m",
                   "troupe node drain alpha --dry-run"},
      .flags = drain_flags,
+     .steers = true,
      .run = node_drain_run},
     {.name = "wait",
      .operands = "NODE",
@@ -92,6 +95,7 @@ static const struct command_verb verbs[] = {
                   "troupe node wait alpha --state drained --deadline 5m",
                   "troupe node wait alpha --state away"},
      .flags = wait_flags,
+     .steers = true,
      .run = node_wait_run},
     {0}};
 

@@ -8,6 +8,7 @@
 #include "admin/context_command.h"
 #include "admin/coord_command.h"
 #include "admin/counter_command.h"
+#include "admin/debug_command.h"
 #include "admin/dev_command.h"
 #include "admin/doctor_command.h"
 #include "admin/events_command.h"
@@ -26,7 +27,8 @@ const struct command_noun *const nouns_all[] = {
     &cluster_command,
     &node_command, &shard_command, &coord_command, &op_command,
     &counter_command, &backup_command,
-    &events_command, &check_command, &doctor_command, &explain_command,
+    &events_command, &check_command, &doctor_command, &debug_command,
+    &explain_command,
     &context_command, &config_command, &key_command, &store_command,
     &dev_command,
     &completion_command, &man_command, &version_command, &names_command,

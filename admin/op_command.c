@@ -175,6 +175,7 @@ static const struct command_verb verbs[] = {
                   "troupe op wait move-17 --deadline 30s",
                   "troupe op wait rebalance-42 --context lab"},
      .flags = wait_flags,
+     .steers = true,
      .run = wait_run},
     {.name = "cancel",
      .operands = "ID",
@@ -186,6 +187,7 @@ static const struct command_verb verbs[] = {
                   "troupe op cancel move-17 --yes",
                   "troupe op cancel rebalance-42 --dry-run"},
      .flags = cancel_flags,
+     .steers = true,
      .run = cancel_run},
     {0}};
 

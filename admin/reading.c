@@ -103,6 +103,18 @@ static enum exit_code take_seconds(uint64_t *out, const struct command *command)
     return EXIT_CODE_OK;
 }
 
+/* Of a bundle, "3 s ago" counts from when it was made. */
+static enum exit_code look_at_its_time(struct remote *remote,
+                                       const struct command *command,
+                                       const struct reading *reading)
+{
+    struct command_world world = *command->world;
+    struct command own = *command;
+    world.clock = remote_clock(remote);
+    own.world = &world;
+    return look(remote, &own, reading);
+}
+
 static enum exit_code run(const struct command *command,
                           const struct reading *reading)
 {
@@ -110,6 +122,9 @@ static enum exit_code run(const struct command *command,
     scoped(remote_close) struct remote *remote = NULL;
     bool watches = command_has(command, "watch");
     enum exit_code code = take_seconds(&seconds, command);
+    if (!code && watches && command_has(command, "bundle")) {
+        code = command_misused(command, "--watch: a bundle does not change");
+    }
     if (code) {
         return code;
     }
@@ -122,7 +137,7 @@ static enum exit_code run(const struct command *command,
         return code;
     }
     return watches ? watch(remote, command, reading, seconds)
-                   : look(remote, command, reading);
+                   : look_at_its_time(remote, command, reading);
 }
 
 enum exit_code reading_run(const struct command *command,

@@ -3,6 +3,7 @@
 #include "admin/answer.h"
 #include "admin/config_file.h"
 #include "admin/context.h"
+#include "admin/debug_bundle.h"
 #include "admin/human.h"
 #include "admin/interrupt.h"
 #include "admin/pack_json.h"
@@ -31,6 +32,11 @@ struct remote {
     struct trust *trust;
     struct client *client;
     uint32_t timeout_ms;
+    uint32_t connect_ms; /* 0: as long */
+
+    /* In place of all that but the command. */
+    struct debug_bundle *bundle;
+    struct clock bundle_clock;
 };
 
 /* ---- errors and exit codes ---- */
@@ -200,7 +206,9 @@ static enum exit_code dial(struct remote *remote,
                                    .trust = remote->trust,
                                    .nodes = nodes,
                                    .node_count = count,
-                                   .connect_ms = remote->timeout_ms};
+                                   .connect_ms = remote->connect_ms
+                                                     ? remote->connect_ms
+                                                     : remote->timeout_ms};
     enum err err = client_open(&remote->client, &config, why);
     return code_of_link(err);
 }
@@ -232,11 +240,79 @@ void remote_close(struct remote **remote)
         return;
     }
     client_close(&(*remote)->client);
+    debug_bundle_close(&(*remote)->bundle);
     identity_unref(&(*remote)->identity);
     trust_unref(&(*remote)->trust);
     context_clear(&(*remote)->context);
     free(*remote);
     *remote = NULL;
+}
+
+/* ---- a bundle instead ---- */
+
+static int64_t bundle_wall_ms(void *context)
+{
+    const struct remote *remote = context;
+    return debug_bundle_at_ms(remote->bundle);
+}
+
+static uint64_t bundle_now_ns(void *context)
+{
+    const struct remote *remote = context;
+    return clock_now_ns(remote->command->world->clock);
+}
+
+/* With the answers of this node; NULL: of any. */
+static enum exit_code take_bundle(struct remote *remote,
+                                  const char *node,
+                                  struct err_detail *why)
+{
+    const struct command *command = remote->command;
+    enum exit_code code =
+        debug_bundle_open(&remote->bundle, command->world->files,
+                          command_value(command, "bundle"), why);
+    remote->bundle_clock = (struct clock){
+        .context = remote, .now_ns = bundle_now_ns, .wall_ms = bundle_wall_ms};
+    return code ? code : debug_bundle_choose(remote->bundle, node, why);
+}
+
+static enum exit_code open_bundle(struct remote *remote, struct err_detail *why)
+{
+    const struct command *command = remote->command;
+    if (command_has(command, "context") || command_has(command, "config")) {
+        err_explain(why, "--bundle stands in place of --context and --config: "
+                         "one of them");
+        return EXIT_CODE_USAGE;
+    }
+    enum exit_code code =
+        take_bundle(remote, command_value(command, "node"), why);
+    if (!code && command->verb->steers) {
+        err_explain(why, "a bundle cannot be steered: it is what nodes said "
+                         "when it was made");
+        code = EXIT_CODE_REFUSED;
+    }
+    if (!code && !command_noun_is_hidden(command->noun)) {
+        debug_bundle_tell(remote->bundle, command->world->talk);
+    }
+    return code;
+}
+
+const struct clock *remote_clock(const struct remote *remote)
+{
+    return remote->bundle ? &remote->bundle_clock
+                          : remote->command->world->clock;
+}
+
+/* ---- life ---- */
+
+static enum exit_code open_cluster(struct remote *remote,
+                                   struct err_detail *why)
+{
+    enum exit_code code = find_context(remote, why);
+    if (!code) {
+        code = read_keys(remote, why);
+    }
+    return code ? code : open_link(remote, why);
 }
 
 enum exit_code remote_connect(struct remote **out,
@@ -250,13 +326,8 @@ enum exit_code remote_connect(struct remote **out,
     remote->command = command;
     enum exit_code code = take_timeout(remote, why);
     if (!code) {
-        code = find_context(remote, why);
-    }
-    if (!code) {
-        code = read_keys(remote, why);
-    }
-    if (!code) {
-        code = open_link(remote, why);
+        code = command_has(command, "bundle") ? open_bundle(remote, why)
+                                              : open_cluster(remote, why);
     }
     if (code) {
         return code;
@@ -269,6 +340,7 @@ enum exit_code remote_connect(struct remote **out,
 enum exit_code remote_connect_node(struct remote **out,
                                    const struct remote *remote,
                                    const struct client_node *node,
+                                   uint32_t connect_ms,
                                    struct err_detail *why)
 {
     scoped(remote_close) struct remote *own = calloc(1, sizeof *own);
@@ -276,9 +348,16 @@ enum exit_code remote_connect_node(struct remote **out,
         return EXIT_CODE_FAILED;
     }
     own->command = remote->command;
+    if (remote->bundle) {
+        enum exit_code code = take_bundle(own, node->name, why);
+        *out = code ? NULL : own;
+        own = code ? own : NULL;
+        return code;
+    }
     own->identity = identity_ref(remote->identity);
     own->trust = trust_ref(remote->trust);
     own->timeout_ms = remote->timeout_ms;
+    own->connect_ms = connect_ms;
     enum exit_code code = dial(own, node, 1, why);
     if (!code) {
         *out = own;
@@ -312,7 +391,24 @@ enum exit_code remote_open(struct remote **out, const struct command *command)
 
 const char *remote_node(const struct remote *remote)
 {
-    return client_node_name(remote->client);
+    return remote->bundle ? debug_bundle_node(remote->bundle)
+                          : client_node_name(remote->client);
+}
+
+uint32_t remote_node_count(const struct remote *remote)
+{
+    return remote->context.node_count;
+}
+
+const struct context_node *remote_node_at(const struct remote *remote,
+                                          uint32_t index)
+{
+    return &remote->context.nodes[index];
+}
+
+const char *remote_cluster(const struct remote *remote)
+{
+    return remote->context.cluster;
 }
 
 /* ---- questions ---- */
@@ -428,6 +524,9 @@ enum exit_code remote_try(struct remote *remote,
                           json_t **answer,
                           struct err_detail *why)
 {
+    if (remote->bundle) {
+        return debug_bundle_ask(remote->bundle, question, answer, why);
+    }
     const struct command_world *world = remote->command->world;
     scoped(free_data) struct bytes bytes = {0};
     uint64_t until_ns =
@@ -466,6 +565,7 @@ enum err remote_ask_service(struct remote *remote,
                             uint8_t **data,
                             size_t *length)
 {
-    return client_ask(remote->client, service, question, remote->timeout_ms,
-                      data, length);
+    return remote->bundle ? ERR_REFUSED /* only what control.md has is kept */
+                          : client_ask(remote->client, service, question,
+                                       remote->timeout_ms, data, length);
 }

@@ -9,6 +9,7 @@
 #define ADMIN_REMOTE_H
 
 #include "admin/command.h"
+#include "admin/context.h"
 #include "base/bytes.h"
 #include "base/err.h"
 
@@ -23,6 +24,9 @@
         {.name = "config",                                                   \
          .value = "FILE",                                                    \
          .text = "a cluster file instead: its nodes, and its keys_dir"},     \
+        {.name = "bundle",                                                   \
+         .value = "FILE",                                                    \
+         .text = "no cluster, but what `troupe debug bundle` has kept"},     \
         {.name = "as",                                                       \
          .value = "NAME",                                                    \
          .text = "whose certificate in keys_dir (default: the only "         \
@@ -39,7 +43,9 @@ struct client_node;
 struct remote;
 
 /*
- * Link with a node. Nothing is said: `why` says what is wrong.
+ * Link with a node; or, with --bundle, load a bundle, which answers in its
+ * place, and say on the talk stream that it is one. Else nothing is said: `why`
+ * says what is wrong.
  *
  * EXIT_CODE_USAGE         no cluster, or one that does not exist, is named
  * EXIT_CODE_UNREACHABLE   no node answers
@@ -54,11 +60,13 @@ enum exit_code remote_connect(struct remote **out,
 enum exit_code remote_open(struct remote **out, const struct command *command);
 void remote_close(struct remote **remote);
 
-/* Link with one node more, as the same one: with its door as node.ls says. The
- * other remote may be closed first. Nothing is said. */
+/* Link with one node more, as the same one: with its door as node.ls says,
+ * within `connect_ms` (0: the time of --timeout). The other remote may be
+ * closed first. Nothing is said. */
 enum exit_code remote_connect_node(struct remote **out,
                                    const struct remote *remote,
                                    const struct client_node *node,
+                                   uint32_t connect_ms,
                                    struct err_detail *why);
 
 const struct command *remote_command(const struct remote *remote);
@@ -98,5 +106,14 @@ FALLIBLE remote_ask_service(struct remote *remote,
 
 /* The node that was asked last. */
 const char *remote_node(const struct remote *remote);
+
+/* The clock that answers are of: of a bundle it stands still. */
+const struct clock *remote_clock(const struct remote *remote);
+
+/* The nodes that the context or the file names, and the cluster. */
+uint32_t remote_node_count(const struct remote *remote);
+const struct context_node *remote_node_at(const struct remote *remote,
+                                          uint32_t index);
+const char *remote_cluster(const struct remote *remote);
 
 #endif

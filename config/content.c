@@ -1,5 +1,6 @@
 #include "config/content.h"
 
+#include <assert.h>
 #include <sodium.h>
 #include <stdlib.h>
 
@@ -43,4 +44,12 @@ void content_clear(struct content *content)
         free(content->text);
     }
     *content = (struct content){0};
+}
+
+void content_sha256(char out[static CONTENT_SHA256_BYTES], struct bytes bytes)
+{
+    uint8_t hash[crypto_hash_sha256_BYTES];
+    static_assert(2 * sizeof hash + 1 == CONTENT_SHA256_BYTES, "two digits");
+    (void)crypto_hash_sha256(hash, bytes.data, bytes.length);
+    hex_encode(out, bytes_of(hash, sizeof hash));
 }

@@ -37,6 +37,10 @@ static inline struct bytes content_bytes(const struct content *content)
     return bytes_of(content->text, content->length);
 }
 
+/* SHA-256 in hexadecimal digits, as sha256sum(1) says it. */
+#define CONTENT_SHA256_BYTES 65
+void content_sha256(char out[static CONTENT_SHA256_BYTES], struct bytes bytes);
+
 /* What failed of a file that was read or written, and what helps. */
 void content_explain(struct err_detail *why, const char *path, enum err err);
 

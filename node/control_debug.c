@@ -16,6 +16,21 @@
 
 /* ---- node.log ---- */
 
+/* The newest `limit` of `count` lines. `text` is taken apart. */
+static void write_lines(char *text,
+                        uint64_t count,
+                        uint64_t limit,
+                        struct fields *fields)
+{
+    struct fields lines = fields_list(fields, "lines");
+    for (char *line; (line = strsep(&text, "\n")) && text; count--) {
+        if (count <= limit) {
+            pack_text(fields_item(&lines), line);
+        }
+    }
+    fields_end(&lines);
+}
+
 static uint64_t count_lines(const char *text)
 {
     uint64_t count = 0;
@@ -38,15 +53,8 @@ enum err control_debug_log(const struct control_request *request,
         return err;
     }
     uint64_t count = count_lines(text);
-    uint64_t limit = args->given & ARG_LIMIT ? args->limit : count;
-    struct fields lines = fields_list(fields, "lines");
-    char *rest = text;
-    for (char *line; (line = strsep(&rest, "\n")) && rest; count--) {
-        if (count <= limit) {
-            pack_text(fields_item(&lines), line);
-        }
-    }
-    fields_end(&lines);
+    write_lines(text, count, args->given & ARG_LIMIT ? args->limit : count,
+                fields);
     free(text);
     return ERR_NONE;
 }
@@ -86,7 +94,7 @@ enum err control_debug_metrics(const struct control_request *request,
     enum err err =
         metrics_render(request->control->config.metrics, &text, &length);
     if (!err) {
-        fields_text(fields, "text", text);
+        write_lines(text, 0, UINT64_MAX, fields);
     }
     free(text);
     return err;

@@ -22,7 +22,7 @@
 #include "tests/support/temp_folder.h"
 
 #define WORD_COUNT_MAX 24
-#define ANSWER_COUNT_MAX 16
+#define ANSWER_COUNT_MAX 24
 #define ANSWER_BYTES_MAX 8192
 
 struct canned {
@@ -43,6 +43,7 @@ static struct {
     struct canned answers[ANSWER_COUNT_MAX];
     uint32_t opened_count;
     uint32_t asked_count;
+    const char *away;    /* a node that cannot be linked with; NULL: none */
     uint32_t node_count; /* that could be linked with */
     char who[64];
     char verb[64]; /* of the last question */
@@ -57,10 +58,12 @@ enum err client_open(struct client **out,
     fake.node_count = config->node_count;
     (void)snprintf(fake.who, sizeof fake.who, "%s",
                    config->identity->certificate.name);
-    if (fake.open_err) {
+    bool is_away = fake.away && config->node_count == 1 &&
+                   strcmp(fake.away, config->nodes[0].name) == 0;
+    if (fake.open_err || is_away) {
         err_explain(why, "%s (%s): nobody there", config->nodes[0].name,
                     config->nodes[0].door);
-        return fake.open_err;
+        return is_away ? ERR_UNREACHABLE : fake.open_err;
     }
     struct client *client = calloc(1, sizeof *client);
     CHECK(client != NULL);
@@ -1565,6 +1568,224 @@ static void a_damaged_context_is_told(void **state)
     CHECK(run_plain("context rm lab") == 0);
 }
 
+/* ---- bundles ---- */
+
+#define MEMBER(name, number, host)                                         \
+    "{\"name\":\"" name "\",\"number\":" number ",\"state\":\"active\","   \
+    "\"is_up\":true,\"roles\":[\"voter\",\"shard\"],\"zone\":\"\","        \
+    "\"weight\":100,\"owners\":1,\"replicas\":3,\"leads\":1,\"view\":7,"   \
+    "\"heard_by\":2,\"observers\":2,\"since_ms\":1,\"door\":\"tcp://" host \
+    ":7600\"}"
+#define SHARD(number, owner, other)                                        \
+    "{\"shard\":" number ",\"owner\":\"" owner "\",\"leader\":\"" owner    \
+    "\",\"state\":\"serving\",\"generation\":0,\"term\":1,\"replicas\":["  \
+    "{\"node\":\"" owner "\",\"voter\":true,\"lag\":0},{\"node\":\"" other \
+    "\",\"voter\":true,\"lag\":0}],\"wanted\":[\"" owner "\",\"" other "\"]}"
+
+/* A small cluster; `three` is away. The first five are the leader's. */
+static void answer_as_a_cluster(void)
+{
+    fake.away = "three";
+    answer("cluster.status", "{\"v\":1,\"node\":\"one\",\"view\":7,"
+                             "\"cluster\":{\"name\":\"lab\"},\"founded\":true,"
+                             "\"meta\":{\"leader\":\"one\"},\"problems\":[]}");
+    answer("node.ls", "{\"v\":1,\"node\":\"one\",\"view\":7,\"members\":"
+                      "[" MEMBER("one", "0", "db1.example.org") "," MEMBER(
+                          "two", "1", "10.1.2.3") "," MEMBER("three", "2",
+                                                             "10.1.2.4") "]}");
+    answer("shard.map",
+           "{\"v\":1,\"node\":\"one\",\"view\":7,"
+           "\"map\":{\"version\":3,\"replication\":2},\"moving\":0,"
+           "\"shards\":[" SHARD("0", "one", "two") "," SHARD(
+               "1", "two", "three") "," SHARD("2", "three",
+                                              "one") "," SHARD("3", "one",
+                                                               "two") "]}");
+    answer("events",
+           "{\"v\":1,\"node\":\"one\",\"view\":7,\"newest\":3,\"lines\":["
+           "{\"number\":1,\"at_ms\":1,\"who\":\"operator/ann\",\"text\":\"a\"},"
+           "{\"number\":2,\"at_ms\":2,\"who\":\"node/one\",\"text\":\"b\"},"
+           "{\"number\":3,\"at_ms\":3,\"who\":\"operator/ann\","
+           "\"text\":\"asked from 10.1.2.3\"}]}");
+    answer("coord.ls", "{\"v\":1,\"groups\":[{\"group\":0,"
+                       "\"leader\":\"one\",\"term\":4,"
+                       "\"voters\":[\"one\"]}]}");
+    answer("cluster.links",
+           "{\"v\":1,\"node\":\"one\",\"links\":[{\"name\":\"two\","
+           "\"role\":\"node\",\"is_up\":true}]}");
+    answer("node.log", "{\"v\":1,\"lines\":[\"link.up peer=ann\","
+                       "\"dials tcp://10.1.2.3:7600\"]}");
+}
+
+static int run_on(const char *bundle, const char *line)
+{
+    char whole[512];
+    (void)snprintf(whole, sizeof whole, "%s --bundle %s", line, bundle);
+    int code = run_plain(whole);
+    CHECK(fake.opened_count == 0 && fake.asked_count == 0);
+    return code;
+}
+
+/* Gather one as folder or file `name`; then there is no cluster any more. */
+static void make_bundle(const char *name, const char *flags)
+{
+    char line[256];
+    (void)snprintf(line, sizeof line, "debug bundle DIR/%s%s", name, flags);
+    answer_as_a_cluster();
+    CHECK(run(line) == 8);
+    memset(&fake, 0, sizeof fake);
+}
+
+static void a_bundle_has_what_answers_and_names_what_is_away(void **state)
+{
+    (void)state;
+    answer_as_a_cluster();
+    CHECK(run("debug bundle DIR/some.tar") == 8);
+    CHECK(says(fixture.out, "some.tar\n"));
+    CHECK(says(fixture.talk, "2 of 3 nodes have answered"));
+    CHECK(says(fixture.talk, "three is missing: three (tcp://10.1.2.4:7600)"));
+    CHECK(run("debug bundle DIR/some.tar") == 7); /* it is there */
+    CHECK(run("debug bundle DIR/other.tar --redact rubbish") == 2);
+    CHECK(run("debug bundle DIR/none/other.tar") == 9);
+    fake.open_err = ERR_UNREACHABLE;
+    CHECK(run("debug bundle DIR/other.tar") == 3);
+}
+
+static void commands_look_at_a_bundle_as_at_a_cluster(void **state)
+{
+    (void)state;
+    static const char file[] = "DIR/whole.tar";
+    make_bundle("whole.tar", "");
+    CHECK(run_on(file, "cluster status") == 0);
+    CHECK(says(fixture.out, "Cluster     lab"));
+    CHECK(says(fixture.talk, "Bundle of "));
+    CHECK(says(fixture.talk, "cluster lab, from one two; away then: three"));
+    CHECK(run_on(file, "cluster members") == 0);
+    CHECK(run_on(file, "node ls --stale --node two") == 0);
+    CHECK(run_on(file, "node show two") == 0);
+    CHECK(says(fixture.out, "Owns      1\nReplicas  0 3\n"));
+    CHECK(run_on(file, "node show four") == 2);
+    CHECK(run_on(file, "shard map --json") == 0);
+    CHECK(run_on(file, "shard show 2") == 0);
+    CHECK(says(fixture.out, "Owner       three"));
+    CHECK(run_on(file, "shard show 4") != 0);
+    CHECK(run_on(file, "coord show meta") == 0);
+    CHECK(says(fixture.out, "one"));
+    CHECK(run_on(file, "cluster links") == 0);
+    CHECK(run_on(file, "shard locate counter/a --json") == 0);
+    CHECK(says(fixture.out, "\"leader\":"));
+    CHECK(run_on(file, "shard plan --add four --json") == 1);
+    CHECK(says(fixture.out, "\"four\""));
+    CHECK(run_on(file, "shard plan --remove five") == 2);
+    CHECK(run_on(file, "events --limit 1") == 0);
+    CHECK(says(fixture.out, "asked from") && !says(fixture.out, "  b\n"));
+    CHECK(run_on(file, "events --since 1 --limit 1") == 0);
+    CHECK(says(fixture.out, "  b\n") && !says(fixture.out, "asked from"));
+    CHECK(run_on(file, "doctor") == 0);
+    CHECK(run_on(file, "check cluster") == 0);
+}
+
+static void flags_may_stand_before_the_noun(void **state)
+{
+    (void)state;
+    make_bundle("early.tar", "");
+    CHECK(run_plain("--bundle DIR/early.tar node ls --json") == 0);
+    CHECK(run_plain("--node two --bundle DIR/early.tar cluster links") == 0);
+    CHECK(run_plain("--bundle DIR/early.tar events --limit 1") == 0);
+    CHECK(run_plain("--bundle DIR/early.tar") == 2);
+    CHECK(run_plain("--bundle DIR/early.tar moon") == 2);
+    CHECK(run_plain("--bundle DIR/early.tar node") == 2);
+    CHECK(fake.opened_count == 0);
+}
+
+static void a_bundle_says_what_it_cannot(void **state)
+{
+    (void)state;
+    static const char file[] = "DIR/dumb.tar";
+    make_bundle("dumb.tar", "");
+    CHECK(run_on(file, "cluster links --node three") == 3);
+    CHECK(says(fixture.talk, "three was away when this bundle was made"));
+    CHECK(run_on(file, "cluster links --node four") == 2);
+    CHECK(run_on(file, "shard pause") == 7);
+    CHECK(says(fixture.talk, "a bundle cannot be steered"));
+    CHECK(run_on(file, "node drain one --yes") == 7);
+    CHECK(run_on(file, "shard move 1 --to one --yes") == 7);
+    CHECK(run_on(file, "cluster forget one --yes") == 7);
+    CHECK(run_on(file, "coord transfer 1 --to one") == 7);
+    CHECK(run_on(file, "counter add a 1") == 7);
+    CHECK(run_on(file, "counter get a") == 2);
+    CHECK(says(fixture.talk, "holds no answer to counter.get"));
+    CHECK(run_on(file, "node ls --watch") == 2);
+    CHECK(run_on(file, "events --follow") == 2);
+    CHECK(run_on(file, "node ls --context lab") == 2);
+    CHECK(run_on(file, "debug bundle DIR/again.tar") == 2);
+    CHECK(run_on("DIR/nothing.tar", "node ls") == 2);
+    CHECK(run_on("DIR/lab/operator/cluster.yaml", "node ls") == 7);
+    CHECK(says(fixture.talk, "no tar file"));
+}
+
+/* What could not be answered then cannot be now, and ends the same. */
+static void a_bundle_without_a_majority_says_so_as_the_cluster_did(void **state)
+{
+    (void)state;
+    answer_as_a_cluster();
+    for (size_t i = 0; i < 5; i++) { /* once: the leader is asked first */
+        struct canned well = fake.answers[i];
+        fake.answers[i] =
+            (struct canned){.verb = well.verb,
+                            .err = ERR_NO_QUORUM,
+                            .json = "{\"v\":1,\"why\":\"nothing of two\"}",
+                            .times = 1};
+        answer(well.verb, well.json);
+    }
+    CHECK(run("debug bundle DIR/poor") == 8);
+    memset(&fake, 0, sizeof fake);
+    CHECK(run_on("DIR/poor", "node ls") == 4);
+    CHECK(says(fixture.talk, "when this bundle was made"));
+    CHECK(says(fixture.talk, "nothing of two"));
+    CHECK(run_on("DIR/poor", "node ls --stale") == 0);
+    CHECK(run_on("DIR/poor", "shard locate counter/a") == 0);
+    CHECK(run_on("DIR/poor", "doctor") == 1);
+    CHECK(says(fixture.out, "What follows is what one knows by itself"));
+}
+
+/* NULL: there is no such file. */
+static char *read_all(const char *name)
+{
+    char path[512];
+    uint8_t *data = NULL;
+    size_t length = 0;
+    (void)temp_folder_path(&fixture.temp, path, name);
+    enum err err =
+        posix_files()->read(NULL, path, FILE_PUBLIC, 1 << 20, &data, &length);
+    CHECK(err == ERR_NONE || err == ERR_NOT_FOUND);
+    return (char *)data;
+}
+
+static void takes_hosts_and_people_and_the_log_out(void **state)
+{
+    (void)state;
+    make_bundle("plain", "");
+    char *log = read_all("plain/nodes/one/log.txt");
+    assert_string_equal(log, "link.up peer=ann\ndials tcp://10.1.2.3:7600\n");
+    free(log);
+    make_bundle("clean", " --redact hosts --redact people");
+    log = read_all("clean/nodes/one/log.txt");
+    assert_string_equal(log,
+                        "link.up peer=person-1\ndials tcp://host-2:7600\n");
+    free(log);
+    char *events = read_all("clean/cluster/events.json");
+    CHECK(says(events, "operator/person-1") && says(events, "from host-2"));
+    CHECK(!says(events, "ann") && !says(events, "10.1.2"));
+    free(events);
+    char *manifest = read_all("clean/manifest.json");
+    CHECK(!says(manifest, "10.1.2") && says(manifest, "\"people\""));
+    free(manifest);
+    make_bundle("short", " --redact log");
+    CHECK(read_all("short/nodes/one/log.txt") == NULL);
+    CHECK(run_on("DIR/clean", "node show two") == 0);
+    CHECK(says(fixture.out, "tcp://host-2:7600"));
+}
+
 /* ---- without a cluster ---- */
 
 static void plans_from_a_file_alone(void **state)
@@ -1728,6 +1949,12 @@ int main(void)
         TEST(one_must_say_which_cluster),
         TEST(contexts_are_remembered),
         TEST(a_damaged_context_is_told),
+        TEST(a_bundle_has_what_answers_and_names_what_is_away),
+        TEST(commands_look_at_a_bundle_as_at_a_cluster),
+        TEST(flags_may_stand_before_the_noun),
+        TEST(a_bundle_says_what_it_cannot),
+        TEST(a_bundle_without_a_majority_says_so_as_the_cluster_did),
+        TEST(takes_hosts_and_people_and_the_log_out),
         TEST(plans_from_a_file_alone),
         TEST(every_error_is_explained),
         TEST(completes_what_there_is),

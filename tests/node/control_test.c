@@ -649,7 +649,7 @@ static void every_verb_that_looks_answers(void **state)
         {"node.info", {{0}}, "disk_id"},
         {"node.log", {{.key = "limit", .number = 5}}, "lines"},
         {"node.config", {{0}}, "settings"},
-        {"node.metrics", {{0}}, "text"},
+        {"node.metrics", {{0}}, "lines"},
         {"node.machine", {{0}}, "limits"},
         {"node.ls", {{0}}, "members"},
         {"node.show", {{.key = "name", .text = "beta"}}, "shards"},
