@@ -44,21 +44,36 @@ static int run_command(int machine, const char *command)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* With the shell, on a machine; -1: at home. */
-__attribute__((format(printf, 2, 3))) static void run(int machine,
-                                                      const char *format,
-                                                      ...)
+__attribute__((format(printf, 2, 0))) static void run_with(int machine,
+                                                           const char *format,
+                                                           va_list arguments)
 {
     char command[COMMAND_BYTES];
-    va_list arguments;
-    va_start(arguments, format);
     int length = vsnprintf(command, sizeof command, format, arguments);
-    va_end(arguments);
     CHECK(length > 0 && (size_t)length < sizeof command);
     int code = run_command(machine, command);
     if (code != 0) {
         fail_msg("exit code %d of: %s", code, command);
     }
+}
+
+/* With the shell, on a machine; -1: at home. */
+__attribute__((format(printf, 2, 3))) static void run(int machine,
+                                                      const char *format,
+                                                      ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    run_with(machine, format, arguments);
+    va_end(arguments);
+}
+
+void cluster_network_run(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    run_with(-1, format, arguments);
+    va_end(arguments);
 }
 
 /* ---- namespaces ---- */

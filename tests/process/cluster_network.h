@@ -58,6 +58,10 @@ void cluster_network_lose(const struct cluster_network *network,
 void cluster_network_heal(const struct cluster_network *network,
                           uint32_t machine);
 
+/* With the shell, in the namespace of the test; what fails, fails the test. */
+__attribute__((format(printf, 1, 2))) void cluster_network_run(
+    const char *format, ...);
+
 /* A small disk at `path`, gone with this process; its size may be changed, but
  * not below what is used. */
 void cluster_network_mount(const char *path, uint32_t mib);
