@@ -6,12 +6,15 @@
 #include "base/posix/posix_entropy.h"
 #include "base/posix/posix_files.h"
 #include "base/scope.h"
+#include "config/authority.h"
+#include "config/bundle.h"
 #include "config/founding.h"
 #include "shard/host_service.h"
 #include "tests/support/test_identity.h"
 #include "tests/support/test_node.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -20,7 +23,7 @@
 #define DOOR_PORT 7600
 #define CONNECT_MS 20000 /* generous: on a busy machine */
 #define ASK_MS 5000
-#define LONG_AGO_MS (3 * 3600 * 1000) /* more than clocks may be wrong */
+#define LONG_AGO_S (3 * 3600) /* more than clocks may be wrong */
 #define QUESTION_BYTES 1024
 #define COMMAND_BYTES 1024
 #define SHOWN_BYTES 6000 /* of what each has said, when a test has failed */
@@ -278,17 +281,18 @@ static uint64_t now_ns(void *context)
     return clock_now_ns(posix_clock());
 }
 
-static int64_t long_ago_ms(void *context)
+/* `context`: how many seconds. */
+static int64_t ago_ms(void *context)
 {
-    (void)context;
-    return clock_wall_ms(posix_clock()) - LONG_AGO_MS;
+    return clock_wall_ms(posix_clock()) - *(const int64_t *)context * MS_PER_S;
 }
 
 /* As `troupe cluster init` would have done it then. */
 static void make_expired(const struct cluster_lab *lab)
 {
-    static const struct clock clock = {.now_ns = now_ns,
-                                       .wall_ms = long_ago_ms};
+    int64_t ago_s = LONG_AGO_S;
+    struct clock clock = {
+        .context = &ago_s, .now_ns = now_ns, .wall_ms = ago_ms};
     struct founding_host hosts[CLUSTER_MACHINES_MAX] = {0};
     struct founding founding = {.cluster_name = "lab",
                                 .valid_seconds = AUTHORITY_VALID_SECONDS_MIN,
@@ -392,6 +396,49 @@ void cluster_lab_add_seeded(const struct cluster_lab *lab,
     cluster_lab_edit(lab, node, "\ncluster:\n", lines);
 }
 
+/* As `troupe key issue` would have done it then. */
+static void issue_expired(const struct cluster_lab *lab,
+                          uint32_t node,
+                          int64_t ago_s)
+{
+    scoped(authority_close) struct authority *authority = NULL;
+    scoped(identity_unref) const struct identity *identity = NULL;
+    scoped(changes_close) struct changes *changes = NULL;
+    struct clock clock = {
+        .context = &ago_s, .now_ns = now_ns, .wall_ms = ago_ms};
+    struct authority_world world = {
+        .files = posix_files(), .clock = &clock, .entropy = posix_entropy()};
+    struct authority_request request = {.name = names[node],
+                                        .role = ROLE_NODE,
+                                        .valid_seconds =
+                                            AUTHORITY_VALID_SECONDS_MIN};
+    struct cluster_lab_path from = cluster_lab_path(lab, "lab/authority");
+    struct cluster_lab_path to = cluster_lab_path(lab, "lab/%s", names[node]);
+    ago_s += AUTHORITY_VALID_SECONDS_MIN;
+    CHECK_OK(
+        authority_open(&authority, &world, from.text, AUTHORITY_WRITE, NULL));
+    CHECK_OK(authority_issue(authority, &request, &identity, NULL));
+    CHECK_OK(changes_open(&changes, posix_files()));
+    CHECK_OK(authority_save(authority, from.text, changes, NULL));
+    CHECK_OK(bundle_make(changes, posix_files(), to.text, identity,
+                         authority_trust_text(authority), NULL));
+    changes_keep(changes);
+}
+
+void cluster_lab_add_expired_node(const struct cluster_lab *lab,
+                                  uint32_t node,
+                                  uint32_t ago_s)
+{
+    issue_expired(lab, node, ago_s);
+    write_config(lab, node);
+}
+
+void cluster_lab_copy_trust(const struct cluster_lab *lab, uint32_t node)
+{
+    CHECK(cluster_lab_troupe(lab, "version && cp lab/authority/trust lab/%s",
+                             names[node]) == 0);
+}
+
 void cluster_lab_add_stranger(const struct cluster_lab *lab, uint32_t node)
 {
     char host[CLUSTER_HOST_BYTES];
@@ -436,14 +483,21 @@ static void run_child(const struct cluster_lab *lab,
 {
     struct cluster_lab_path words = words_path(lab, node);
     struct cluster_lab_path config = config_path(lab, node);
-    const char *trouped = lab->is_next[node] ? lab->programs->trouped_next
-                                             : lab->programs->trouped;
+    char program[PATH_MAX];
+    char behind[16];
     int fd = open(words.text, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)snprintf(program, sizeof program, "%s", lab->programs->trouped);
+    if (lab->other[node]) {
+        (void)snprintf(program, sizeof program, "%s/%s", lab->programs->folder,
+                       lab->other[node]);
+    }
+    (void)snprintf(behind, sizeof behind, "%u", lab->clock_behind_s[node]);
+    (void)setenv("CLOCK_BEHIND_S", behind, 1);
     if (fd >= 0 && dup2(fd, STDOUT_FILENO) >= 0 &&
         dup2(fd, STDERR_FILENO) >= 0 && getppid() == parent &&
         cluster_network_move_to(&lab->network, node)) {
-        (void)execl(trouped, trouped, "--config", config.text, argument,
+        (void)execl(program, program, "--config", config.text, argument,
                     (char *)NULL);
     }
     _exit(99);

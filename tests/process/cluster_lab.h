@@ -23,7 +23,7 @@
 
 struct cluster_lab_programs {
     const char *trouped;
-    const char *trouped_next; /* the next release */
+    const char *folder; /* of what is built beside the test */
     const char *troupe;
 };
 
@@ -44,8 +44,11 @@ struct cluster_lab {
     struct cluster_network network;
     pid_t processes[CLUSTER_MACHINES_MAX]; /* 0: is not up */
     long said_from[CLUSTER_MACHINES_MAX];  /* of the present process's words */
-    bool is_next[CLUSTER_MACHINES_MAX];    /* it starts with the next release */
-    bool has_passed;                       /* the test, to its end */
+    const char *other[CLUSTER_MACHINES_MAX]; /* it starts with this program that
+                                                is built beside the test; NULL:
+                                                with trouped */
+    uint32_t clock_behind_s[CLUSTER_MACHINES_MAX]; /* of trouped_late */
+    bool has_passed;                               /* the test, to its end */
 };
 
 /* Make the files and the machines. Nothing is started. */
@@ -77,6 +80,9 @@ struct cluster_lab_path cluster_lab_data(const struct cluster_lab *lab,
 __attribute__((format(printf, 2, 3))) int cluster_lab_troupe(
     const struct cluster_lab *lab, const char *format, ...);
 
+/* Copy the authority's trust to a node's keys: it reads it at SIGHUP. */
+void cluster_lab_copy_trust(const struct cluster_lab *lab, uint32_t node);
+
 /* Put the first occurrence of `old` in a node's configuration right. */
 void cluster_lab_edit(const struct cluster_lab *lab,
                       uint32_t node,
@@ -92,6 +98,11 @@ void cluster_lab_add_node(const struct cluster_lab *lab, uint32_t node);
 void cluster_lab_add_seeded(const struct cluster_lab *lab,
                             uint32_t node,
                             uint32_t seed);
+
+/* The same, but its certificate has expired so many seconds ago. */
+void cluster_lab_add_expired_node(const struct cluster_lab *lab,
+                                  uint32_t node,
+                                  uint32_t ago_s);
 
 /* A folder for a node of another cluster that knocks at this one's doors; for
  * one with the name and the keys of `other` on another machine. */

@@ -3,14 +3,14 @@
  * stopped, cut off, filled up, restarted one after the other, and given what
  * is not right.
  *
- * Arguments: trouped, the trouped of the next release, troupe, and the test to
- * run; without that all run, one after another. Exit code 77: this machine
- * cannot.
+ * Arguments: trouped, troupe, and the test to run; without that all run, one
+ * after another. Exit code 77: this machine cannot.
  */
 
 #include "tests/process/cluster_delay.h"
 #include "tests/process/cluster_load.h"
 
+#include <libgen.h>
 #include <limits.h>
 #include <sys/wait.h>
 
@@ -559,7 +559,7 @@ static void change_release(struct fixture *fixture, uint32_t node, bool to_next)
 {
     struct cluster_lab *lab = &fixture->lab;
     cluster_lab_stop(lab, node);
-    lab->is_next[node] = to_next;
+    lab->other[node] = to_next ? "trouped_next" : NULL;
     cluster_load_await(fixture->load, 1);
     cluster_lab_start(lab, node);
     cluster_lab_await_whole(lab, node);
@@ -596,10 +596,10 @@ static void nodes_are_upgraded_one_after_the_other_and_one_back_again(
     check_no_attempt_failed(fixture->load);
     /* Back again is too late now. */
     cluster_lab_stop(lab, 2);
-    lab->is_next[2] = false;
+    lab->other[2] = NULL;
     cluster_lab_fork(lab, 2, NULL);
     cluster_lab_check_end(lab, 2, REFUSED, "at feature level 2");
-    lab->is_next[2] = true;
+    lab->other[2] = "trouped_next";
     cluster_lab_start(lab, 2);
     pass(fixture, "two releases");
 }
@@ -1291,6 +1291,87 @@ static void a_node_with_other_settings_is_told_which(void **state)
     pass(fixture, "other settings");
 }
 
+static void a_revoked_node_is_cut_off_everywhere_and_stays_out(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        start_loaded(fixture, &(struct cluster_lab_plan){.node_count = 3});
+    cluster_lab_await_whole(lab, 0);
+    CHECK(cluster_lab_troupe(lab, "version && cp lab/gamma/trust old") == 0);
+    CHECK(cluster_lab_troupe(lab, "key revoke gamma --authority "
+                                  "lab/authority --yes") == 0);
+    cluster_lab_copy_trust(lab, 1); /* to one node only */
+    cluster_lab_signal(lab, 1, SIGHUP);
+    cluster_lab_await_said(lab, 1, "link.cut peer=gamma");
+    cluster_lab_await_said(lab, 0, "link.cut peer=gamma");
+    cluster_load_await(fixture->load, LOAD);
+    cluster_lab_kill(lab, 2);
+    /* It has heard of it itself; and when it forgets that, the others do not.
+     */
+    cluster_lab_fork(lab, 2, NULL);
+    cluster_lab_check_end(lab, 2, REFUSED, "certificate is revoked");
+    CHECK(cluster_lab_troupe(lab, "version && cp old lab/gamma/trust") == 0);
+    cluster_lab_fork(lab, 2, NULL);
+    cluster_lab_await_said(lab, 2, "ERR_REVOKED");
+    cluster_lab_await_said(lab, 0, "door.refused peer=gamma");
+    cluster_load_await(fixture->load, LOAD);
+    CHECK(cluster_lab_has_said(lab, 0, "ERR_REVOKED"));
+    CHECK(!cluster_lab_has_said(lab, 2, "node.ready"));
+    CHECK(!cluster_lab_has_said(lab, 2, "link.up"));
+    pass(fixture, "a revoked node");
+}
+
+/* It is not seen by the node itself, whose clock is behind by less than clocks
+ * may be. */
+static void an_expired_certificate_is_refused_at_the_door(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        start_loaded(fixture, &(struct cluster_lab_plan){.node_count = 3,
+                                                         .machine_count = 4});
+    cluster_lab_add_expired_node(lab, 3, 7 * 60);
+    lab->other[3] = "trouped_late";
+    lab->clock_behind_s[3] = 4 * 60;
+    cluster_lab_fork(lab, 3, "--join");
+    cluster_lab_await_said(lab, 3, "certificate has expired");
+    cluster_lab_await_said(lab, 0, "door.refused peer=delta err=ERR_EXPIRED");
+    await_status(lab, has_three);
+    cluster_load_await(fixture->load, LOAD);
+    pass(fixture, "expired");
+}
+
+static void a_node_whose_clock_is_wrong_is_told_so(void **state)
+{
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        start_loaded(fixture, &(struct cluster_lab_plan){.node_count = 3,
+                                                         .machine_count = 4});
+    cluster_lab_add_node(lab, 3);
+    lab->other[3] = "trouped_late";
+    lab->clock_behind_s[3] = 24 * 3600;
+    cluster_lab_fork(lab, 3, "--join");
+    cluster_lab_check_end(lab, 3, REFUSED, "certificate is not valid yet");
+    await_status(lab, has_three);
+    lab->clock_behind_s[3] = 0; /* it is put right */
+    cluster_lab_fork(lab, 3, "--join");
+    cluster_lab_await_ready(lab, 3);
+    await_status(lab, has_four);
+    pass(fixture, "a wrong clock");
+}
+
+/* At whose door it was. */
+static bool has_one_refused_beta(void *context)
+{
+    const struct cluster_lab *lab = context;
+    bool has_one = false;
+    for (uint32_t i = 0; i < lab->plan.node_count; i++) {
+        has_one |= cluster_lab_has_said(lab, i,
+                                        "door.refused peer=beta role=node "
+                                        "serial=2 err=ERR_SUPERSEDED");
+    }
+    return has_one;
+}
+
 /* A copy of a node's keys on another machine. */
 static void a_second_node_of_one_name_is_refused(void **state)
 {
@@ -1301,6 +1382,7 @@ static void a_second_node_of_one_name_is_refused(void **state)
     cluster_lab_add_double(lab, 3, 1);
     cluster_lab_fork(lab, 3, "--join");
     cluster_lab_await_said(lab, 3, "ERR_SUPERSEDED");
+    cluster_lab_wait(lab, has_one_refused_beta, lab, "no door says so");
     cluster_load_await(fixture->load, LOAD);
     cluster_lab_await_whole(lab, 1); /* the first of that name is there */
     CHECK(!cluster_lab_has_said(lab, 3, "host.member"));
@@ -1353,29 +1435,29 @@ int main(int count, char **arguments)
         CASE(another_cluster_s_node_is_not_let_in),
         CASE(a_node_with_other_settings_is_told_which),
         CASE(a_second_node_of_one_name_is_refused),
+        CASE(a_revoked_node_is_cut_off_everywhere_and_stays_out),
+        CASE(an_expired_certificate_is_refused_at_the_door),
+        CASE(a_node_whose_clock_is_wrong_is_told_so),
 #undef CASE
     };
     const char *why = NULL;
-    if (count < 4 || count > 5 ||
-        (count == 5 &&
-         !is_known(tests, sizeof tests / sizeof *tests, arguments[4]))) {
-        fputs("usage: cluster_process_test TROUPED TROUPED_NEXT TROUPE "
-              "[TEST]\n",
-              stderr);
+    if (count < 3 || count > 4 ||
+        (count == 4 &&
+         !is_known(tests, sizeof tests / sizeof *tests, arguments[3]))) {
+        fputs("usage: cluster_process_test TROUPED TROUPE [TEST]\n", stderr);
         return 2;
     }
     /* `troupe` is run in another folder. */
     static char trouped[PATH_MAX];
-    static char trouped_next[PATH_MAX];
     static char troupe[PATH_MAX];
-    if (!realpath(arguments[1], trouped) ||
-        !realpath(arguments[2], trouped_next) ||
-        !realpath(arguments[3], troupe)) {
+    static char self[PATH_MAX];
+    if (!realpath(arguments[1], trouped) || !realpath(arguments[2], troupe) ||
+        !realpath("/proc/self/exe", self)) {
         fputs("cluster_process_test: there is no such program\n", stderr);
         return 2;
     }
     programs = (struct cluster_lab_programs){
-        .trouped = trouped, .trouped_next = trouped_next, .troupe = troupe};
+        .trouped = trouped, .troupe = troupe, .folder = dirname(self)};
     if (!cluster_network_enter(&why)) {
         fprintf(stderr, "skipped: %s\n", why);
         return SKIPPED;
@@ -1384,6 +1466,6 @@ int main(int count, char **arguments)
     if (identity_library_init()) {
         return 1;
     }
-    cmocka_set_test_filter(arguments[4]);
+    cmocka_set_test_filter(arguments[3]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
