@@ -449,7 +449,14 @@ static void send_next(struct group *group)
     }
 }
 
-/* It is damaged: make another. */
+/* Whether reading it again will say the same. */
+static bool is_lasting(enum err err)
+{
+    return err && err != ERR_MEMORY && err != ERR_LIMIT && err != ERR_BUSY;
+}
+
+/* It is damaged, or the disk does not read it: make another, of the state,
+ * which is in memory. */
 static void give_up_sending(struct snapshots *snapshots)
 {
     if (snapshots->stored.index == snapshots->sending.index) {
@@ -482,8 +489,7 @@ static void on_read(struct job *base)
                                             snapshots->sending.piece_count,
                                    .bytes = bytes_of(job->bytes, job->length)});
     }
-    if (job->index == snapshots->sending.index &&
-        (job->err == ERR_MALFORMED || job->err == ERR_NOT_FOUND)) {
+    if (job->index == snapshots->sending.index && is_lasting(job->err)) {
         give_up_sending(snapshots);
     }
     if (job->err) {

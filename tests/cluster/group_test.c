@@ -1006,6 +1006,29 @@ static void a_snapshot_made_again_has_another_name(void **state)
     assert_int_equal(last_sent(fixture)->round, 0);
 }
 
+/* A sector that cannot be read stays so; the state is in memory. */
+static void a_snapshot_that_the_disk_does_not_read_is_made_again(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture, 3);
+    lead(fixture);
+    CHECK_OK(group_snapshot(fixture->group));
+    run_jobs(fixture);
+    uint64_t index = group_stored_index(fixture->group);
+    sim_kv_fail(fixture->kv, ERR_IO);
+    ask_for_snapshot(fixture);
+    assert_int_equal(fixture->snapshot_failed_count, 1);
+    sim_kv_fail(fixture->kv, ERR_NONE);
+    uint32_t piece_count = 0;
+    for (uint32_t i = 0; i < 2; i++) { /* it is made, then sent */
+        fixture->fake.now_ns += NS_PER_S;
+        assert_int_equal(group_stored_index(fixture->group), i ? index : 0);
+        ask_for_snapshot(fixture);
+        piece_count += last_sent(fixture)->kind == RAFT_SNAPSHOT;
+    }
+    assert_int_equal(piece_count, 1);
+}
+
 static struct fixture *refusing; /* whose machine takes no snapshot */
 
 static enum err refuse_to_restore(void *context, bool is_whole)
@@ -1318,6 +1341,7 @@ int main(void)
         TEST(pieces_of_another_snapshot_do_not_get_mixed_in),
         TEST(a_snapshot_made_again_is_taken_from_its_beginning),
         TEST(a_snapshot_made_again_has_another_name),
+        TEST(a_snapshot_that_the_disk_does_not_read_is_made_again),
         TEST(a_snapshot_that_the_machine_refuses_does_not_stay),
         TEST(behind_a_snapshot_that_is_refused_is_the_one_before),
         TEST(what_was_left_of_the_same_snapshot_goes_first),
