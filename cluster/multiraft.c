@@ -16,6 +16,7 @@
 #define STAGED_BYTES_MAX ((size_t)64 << 20) /* beyond, nothing is taken in */
 #define KEEP_PART 4                   /* of log_bytes_max, kept by all groups */
 #define KEEP_BYTES_MIN ((size_t)4096) /* by each group, however many */
+#define DROP_AGAIN_NS NS_PER_S        /* when rows could not be removed */
 #define STALL_ELECTIONS 2             /* for so long the disk may not answer */
 
 /* What is to be said to a node when the turn ends. */
@@ -28,6 +29,18 @@ struct outgoing {
 
 #define RESTORE_FORMAT \
     "restore it from a backup: troupe backup restore BACKUP --group %" PRIu32
+
+/* The rows of a replica that has gone are being removed. */
+struct drop {
+    struct job job;
+    struct multiraft *multiraft;
+    const struct kv *kv;
+    struct drop *next;
+    uint32_t id;
+    enum err err;
+    bool is_working;   /* with the applier */
+    uint64_t again_ns; /* else, when it is tried again */
+};
 
 struct multiraft {
     struct multiraft_config config;
@@ -57,6 +70,7 @@ struct multiraft {
     struct turn_end turn_end;
     struct group *due; /* for group_turn_end() */
     struct group *writing;
+    struct drop *drops;
 
     struct outgoing nodes[MULTIRAFT_NODES_MAX];
     uint32_t nodes_due[MULTIRAFT_NODES_MAX];
@@ -292,6 +306,62 @@ static void on_log_failed(void *context, enum err err, const char *what)
     fail(context, NULL, err, what);
 }
 
+/* ---- dropping ---- */
+
+static const struct drop *find_drop(const struct multiraft *multiraft,
+                                    uint32_t id)
+{
+    const struct drop *at = multiraft->drops;
+    while (at && at->id != id) {
+        at = at->next;
+    }
+    return at;
+}
+
+/* Nothing of them may come back to who is founded next. */
+static void remove_rows(struct job *job)
+{
+    struct drop *drop = OWNER_OF(job, struct drop, job);
+    struct row_range rows;
+    row_range_of_group(&rows, drop->id);
+    drop->err = drop->kv->write(drop->kv->context,
+                                &(struct kv_change){.kind = KV_DELETE_RANGE,
+                                                    .key = rows.from,
+                                                    .value = rows.end},
+                                1);
+    if (!drop->err) {
+        drop->err = drop->kv->sync(drop->kv->context);
+    }
+}
+
+static void run_drop(struct drop *drop)
+{
+    drop->is_working = true;
+    executor_run(drop->multiraft->config.applier, &drop->job);
+}
+
+static void on_rows_removed(struct job *job)
+{
+    struct drop *drop = OWNER_OF(job, struct drop, job);
+    struct multiraft *multiraft = drop->multiraft;
+    drop->is_working = false;
+    if (drop->err) {
+        drop->again_ns = clock_now_ns(multiraft->config.clock) + DROP_AGAIN_NS;
+        log_warn(multiraft->config.log, "group.not_dropped",
+                 LOG_UNSIGNED("group", drop->id), LOG_ERR(drop->err),
+                 LOG_TEXT("next", "try again later"));
+        return;
+    }
+    (void)append(multiraft,
+                 &(struct wal_record){.kind = WAL_FORGET, .group = drop->id});
+    struct drop **at = &multiraft->drops;
+    while (*at != drop) {
+        at = &(*at)->next;
+    }
+    *at = drop->next;
+    free(drop);
+}
+
 /* ---- time ---- */
 
 /* Too much of the log is in memory: have one of those with most make a
@@ -362,6 +432,15 @@ static void look_at_disk(struct multiraft *multiraft, uint64_t now_ns)
     }
 }
 
+static void drop_again(struct multiraft *multiraft, uint64_t now_ns)
+{
+    for (struct drop *drop = multiraft->drops; drop; drop = drop->next) {
+        if (!drop->is_working && now_ns >= drop->again_ns) {
+            run_drop(drop);
+        }
+    }
+}
+
 static void run_tick(struct timer *timer)
 {
     struct multiraft *multiraft = OWNER_OF(timer, struct multiraft, tick_timer);
@@ -384,6 +463,7 @@ static void run_tick(struct timer *timer)
     if (is_heartbeat) {
         bound_memory(multiraft);
         bound_disk(multiraft);
+        drop_again(multiraft, now_ns);
     }
     reactor_timer_set(multiraft->config.reactor, timer,
                       multiraft->config.heartbeat_ns / TICKS_PER_HEARTBEAT);
@@ -533,6 +613,15 @@ static bool are_groups_idle(const struct multiraft *multiraft)
     return is_idle;
 }
 
+static bool is_dropping(const struct multiraft *multiraft)
+{
+    bool is = false;
+    for (const struct drop *at = multiraft->drops; at; at = at->next) {
+        is = is || at->is_working;
+    }
+    return is;
+}
+
 bool multiraft_is_idle(const struct multiraft *multiraft)
 {
     return !multiraft_waits_for(multiraft);
@@ -543,7 +632,8 @@ const char *multiraft_waits_for(const struct multiraft *multiraft)
     if (!wal_is_idle(multiraft->wal)) {
         return "a write of the durable log";
     }
-    return are_groups_idle(multiraft) ? NULL : "the key-value store";
+    bool is_idle = are_groups_idle(multiraft) && !is_dropping(multiraft);
+    return is_idle ? NULL : "the key-value store";
 }
 
 void multiraft_close(struct multiraft **multiraft)
@@ -562,6 +652,11 @@ void multiraft_close(struct multiraft **multiraft)
         free((*multiraft)->nodes[i].bytes);
     }
     wal_close(&(*multiraft)->wal);
+    while ((*multiraft)->drops) {
+        struct drop *drop = (*multiraft)->drops;
+        (*multiraft)->drops = drop->next;
+        free(drop);
+    }
     free(*multiraft);
     *multiraft = NULL;
 }
@@ -748,7 +843,7 @@ FALLIBLE multiraft_group_found(struct multiraft *multiraft,
         return ERR_NOT_FOUND;
     }
     if (wal_find(multiraft->wal, id, &past)) {
-        return ERR_EXISTS;
+        return find_drop(multiraft, id) ? ERR_BUSY : ERR_EXISTS;
     }
     if (multiraft->report.unlisted_are_lost) {
         return ERR_REVOKED;
@@ -791,34 +886,31 @@ FALLIBLE multiraft_group_drop(struct multiraft *multiraft, uint32_t id)
 {
     assert(id < MULTIRAFT_GROUPS_MAX && multiraft->is_started);
     struct group *group = multiraft->groups[id];
-    const struct kv *kv = multiraft->config.kv;
     struct wal_group past;
     if (!wal_find(multiraft->wal, id, &past)) {
         return ERR_NOT_FOUND;
     }
-    if (!are_groups_idle(multiraft)) { /* the store is for one at a time */
+    if (find_drop(multiraft, id) || (group && !group_is_idle(group))) {
         return ERR_BUSY;
     }
-    struct row_range rows;
-    row_range_of_group(&rows, id);
-    enum err err = kv->write(kv->context,
-                             &(struct kv_change){.kind = KV_DELETE_RANGE,
-                                                 .key = rows.from,
-                                                 .value = rows.end},
-                             1);
-    if (!err) { /* nothing of them may come back to who is founded next */
-        err = kv->sync(kv->context);
+    struct drop *drop = calloc(1, sizeof *drop);
+    if (!drop) {
+        return ERR_MEMORY;
     }
-    if (err) {
-        return err;
-    }
+    *drop = (struct drop){.job = {.work = remove_rows,
+                                  .done = on_rows_removed,
+                                  .home = multiraft->config.reactor},
+                          .multiraft = multiraft,
+                          .kv = multiraft->config.kv,
+                          .next = multiraft->drops,
+                          .id = id};
+    multiraft->drops = drop;
     if (group) {
         unlist(multiraft, group);
         group_close(&multiraft->groups[id]);
         share_memory(multiraft);
     }
-    (void)append(multiraft,
-                 &(struct wal_record){.kind = WAL_FORGET, .group = id});
+    run_drop(drop);
     return ERR_NONE;
 }
 

@@ -132,6 +132,7 @@ FALLIBLE multiraft_start(struct multiraft *multiraft,
  *
  * ERR_NOT_FOUND   they are not
  * ERR_EXISTS      the log has it
+ * ERR_BUSY        what there was is being dropped: try again
  * ERR_REVOKED     the log lost records, perhaps all of this group: see
  *                 multiraft_forget_unlisted()
  * what group_open() says
@@ -143,14 +144,15 @@ FALLIBLE multiraft_group_found(struct multiraft *multiraft,
                                struct group **out);
 
 /*
- * Take a replica off this node for good, whether it is open or not: its rows,
- * then what the log has of it. It has left its group or is lost, and does not
- * come back under its number. After multiraft_start(), and not from within
- * anything that a group calls. Blocks.
+ * Take a replica off this node for good, whether it is open or not: it is
+ * closed at once; the applier removes its rows, again and again if it fails;
+ * then the log forgets it. It has left its group or is lost, and does not come
+ * back under its number. After multiraft_start(), and not from within anything
+ * that a group calls.
  *
- * ERR_NOT_FOUND   the log has nothing of it
- * ERR_BUSY        the applier works, for whichever group: try again
- * what writing to the key-value store says: then some of its rows may be gone
+ * ERR_NOT_FOUND   the log has nothing of it (any more)
+ * ERR_BUSY        it is being dropped, or the applier works for it: try again
+ * ERR_MEMORY
  */
 FALLIBLE multiraft_group_drop(struct multiraft *multiraft, uint32_t id);
 

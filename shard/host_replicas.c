@@ -730,7 +730,7 @@ static void found_shard(struct host *host, uint32_t id)
     enum err err = own_number(host, &members) != 0
                        ? replicas_begin(host, id, &members)
                        : ERR_NONE;
-    if (err) {
+    if (err && err != ERR_BUSY) {
         log_warn(host_log(host), "group.not_begun", LOG_NUMBER("group", id),
                  LOG_ERR(err));
     } else if (host_group(host, id) && place->replicas[0] == host->number) {

@@ -337,9 +337,12 @@ static void what_was_dropped_does_not_come_back_after_a_crash(void **state)
     CHECK_ERR(multiraft_group_drop(fixture->multiraft, GROUP), ERR_BUSY);
     settle(fixture);
     CHECK_OK(multiraft_group_drop(fixture->multiraft, GROUP));
-    CHECK_ERR(multiraft_group_drop(fixture->multiraft, GROUP), ERR_NOT_FOUND);
     CHECK(multiraft_group(fixture->multiraft, GROUP) == NULL);
+    CHECK_ERR(multiraft_group_drop(fixture->multiraft, GROUP), ERR_BUSY);
+    CHECK_ERR(found(fixture, &members, &group), ERR_BUSY);
+    CHECK(!multiraft_is_idle(fixture->multiraft));
     settle(fixture);
+    CHECK_ERR(multiraft_group_drop(fixture->multiraft, GROUP), ERR_NOT_FOUND);
     CHECK(multiraft_is_idle(fixture->multiraft));
     CHECK(!multiraft_waits_for(fixture->multiraft));
     multiraft_close(&fixture->multiraft);
@@ -521,6 +524,46 @@ static void a_group_whose_only_state_is_gone_is_restored(void **state)
     CHECK(says(&why, "troupe backup restore BACKUP --group 3"));
 }
 
+static void a_replica_is_dropped_while_another_makes_a_snapshot(void **state)
+{
+    struct fixture *fixture = *state;
+    struct raft_configuration members = members_of(2);
+    struct group *other = NULL;
+    struct group *group = begin(fixture, 1);
+    CHECK_OK(found_as(fixture, GROUP + 1, &members, &other));
+    run_ms(fixture, 2000);
+    CHECK_OK(add_one(fixture, group));
+    settle(fixture);
+    CHECK_OK(group_snapshot(group));
+    CHECK_OK(multiraft_group_drop(fixture->multiraft, GROUP + 1));
+    settle(fixture);
+    CHECK(group_stored_index(group) > 0);
+    CHECK_ERR(multiraft_group_drop(fixture->multiraft, GROUP + 1),
+              ERR_NOT_FOUND);
+}
+
+static void rows_that_cannot_be_removed_are_removed_later(void **state)
+{
+    struct fixture *fixture = *state;
+    struct raft_configuration members = members_of(1);
+    struct group *group = begin(fixture, 1);
+    run_ms(fixture, 2000);
+    CHECK_OK(add_one(fixture, group));
+    settle(fixture);
+    CHECK_OK(group_snapshot(group));
+    settle(fixture);
+    sim_kv_fail(fixture->kv, ERR_NO_SPACE);
+    CHECK_OK(multiraft_group_drop(fixture->multiraft, GROUP));
+    run_ms(fixture, 5000);
+    CHECK_ERR(found(fixture, &members, &group), ERR_BUSY);
+    CHECK(multiraft_is_idle(fixture->multiraft)); /* it may end meanwhile */
+    sim_kv_fail(fixture->kv, ERR_NONE);
+    run_ms(fixture, 2000);
+    CHECK_ERR(multiraft_group_drop(fixture->multiraft, GROUP), ERR_NOT_FOUND);
+    CHECK_OK(found(fixture, &members, &group));
+    assert_int_equal(group_stored_index(group), 0);
+}
+
 static void nothing_is_founded_before_what_was_lost_is_dealt_with(void **state)
 {
     struct fixture *fixture = *state;
@@ -530,8 +573,8 @@ static void nothing_is_founded_before_what_was_lost_is_dealt_with(void **state)
     /* It may have voted here, under this number. */
     CHECK_ERR(found_as(fixture, GROUP + 1, &members, &group), ERR_REVOKED);
     CHECK_OK(multiraft_group_drop(fixture->multiraft, GROUP));
-    CHECK_ERR(found(fixture, &members, &group), ERR_REVOKED);
     settle(fixture);
+    CHECK_ERR(found(fixture, &members, &group), ERR_REVOKED);
     multiraft_close(&fixture->multiraft);
     power_on(fixture); /* that it starts again changes nothing */
     CHECK_OK(multiraft_start(fixture->multiraft, &fixture->report));
@@ -916,6 +959,8 @@ int main(void)
         TEST(a_group_that_the_log_does_not_have_is_said_to_be_so),
         TEST(a_group_whose_log_is_damaged_is_restored_or_replaced),
         TEST(a_group_whose_only_state_is_gone_is_restored),
+        TEST(a_replica_is_dropped_while_another_makes_a_snapshot),
+        TEST(rows_that_cannot_be_removed_are_removed_later),
         TEST(nothing_is_founded_before_what_was_lost_is_dealt_with),
         TEST(an_entry_that_makes_no_sense_closes_its_group_alone),
         TEST(who_has_a_disk_that_hangs_leads_no_more),

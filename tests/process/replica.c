@@ -277,7 +277,7 @@ static void join(struct replica *replica)
     /* Whatever was lost here begins under a new number, or not at all. */
     multiraft_forget_unlisted(node->multiraft);
     enum err err = multiraft_group_drop(node->multiraft, replica->id);
-    if (!err || err == ERR_NOT_FOUND) {
+    if (err == ERR_NOT_FOUND) {
         err = multiraft_group_found(node->multiraft, replica->id, &machine,
                                     &replica->shared->members, &replica->group);
     }

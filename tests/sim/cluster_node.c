@@ -338,8 +338,8 @@ void node_found_group(struct node *node,
     }
     /* What was lost here makes way. */
     enum err err = multiraft_group_drop(node->multiraft, shard);
-    if (err && err != ERR_NOT_FOUND) {
-        return;
+    if (err != ERR_NOT_FOUND) {
+        return; /* when its rows have gone */
     }
     struct machine machine = make_machine(node, shard);
     err = multiraft_group_found(node->multiraft, shard, &machine, members,
