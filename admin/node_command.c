@@ -11,6 +11,7 @@ static const struct command_flag uncordon_flags[] = {REMOTE_FLAGS, {0}};
 
 static const struct command_flag drain_flags[] = {
     REMOTE_FLAGS,
+    {.name = "wait", .text = "until it is empty (so it does anyway)"},
     {.name = "detach", .text = "do not wait until it is empty"},
     WAITING_FLAGS,
     {.name = "force", .text = "also the last active node"},

@@ -140,6 +140,10 @@ enum exit_code node_drain_run(const struct command *command)
     struct drain drain = {.command = command,
                           .name = command_operand(command, 0)};
     enum exit_code code = waiting_take_deadline(&drain.deadline_ms, command);
+    if (!code && command_has(command, "wait") &&
+        command_has(command, "detach")) {
+        code = command_misused(command, "--wait and --detach: one of them");
+    }
     if (code) {
         return code;
     }

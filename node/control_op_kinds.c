@@ -222,6 +222,10 @@ static void look_at_plan(const struct control *control,
         out->state = OP_PAUSED;
         say(out->why, "shards stay where they are: troupe shard resume");
     }
+    if (out->state == OP_RUNNING && plan->blocked == plan->left) {
+        out->state = OP_WAITING;
+        say(out->why, "%u shards are for nodes that are away", plan->blocked);
+    }
     say(out->what, "shards move to where the members call for");
 }
 

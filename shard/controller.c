@@ -399,6 +399,7 @@ static bool can_arrive(const struct host *host, uint32_t shard)
 static void note_settled(struct host *host)
 {
     struct news *news = host->news;
+    news->plan.blocked = 0;
     for (uint32_t i = 0; i < news->shard_count; i++) {
         const struct shard_place *place = &host->view->map.places[i];
         if (is_settled(host, i) &&
@@ -410,6 +411,8 @@ static void note_settled(struct host *host)
             news->shards[i].is_planned = false;
             news->plan.left--;
         }
+        news->plan.blocked +=
+            news->shards[i].is_planned && !can_arrive(host, i);
     }
 }
 

@@ -239,6 +239,7 @@ struct host_plan {
     int64_t since_ms; /* Unix time */
     uint32_t total;   /* shards that it moves */
     uint32_t left;    /* of those */
+    uint32_t blocked; /* of those: to a node that is away */
 };
 
 /* All zero when we do not lead the meta group. */

@@ -969,6 +969,7 @@ static void drains_nothing_without_the_name(void **state)
     CHECK(says(fixture.talk, "Nothing was done"));
     CHECK(run("node drain two --dry-run") == 0);
     CHECK(says(fake.args, "\"dry_run\":true"));
+    CHECK(run("node drain two --yes --detach --wait") == 2);
     CHECK(run("node drain two --yes --detach") == 0);
     assert_string_equal(
         fake.args, "{\"name\":\"two\",\"state\":\"draining\",\"force\":false,"

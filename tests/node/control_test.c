@@ -1375,6 +1375,9 @@ static void rebalancing_pauses_when_it_is_cancelled(void **state)
                                    .left = 2};
     check_op(the_op(), "rebalance-1", "running", "");
     CHECK(number_in(find(the_op(), "percent")) == 75);
+    host.plan.blocked = 2;
+    check_op(the_op(), "rebalance-1", "waiting",
+             "2 shards are for nodes that are away");
     ask("op.cancel", ARGS({.key = "id", .text = "rebalance-1"}));
     CHECK(host.change.kind == VIEW_PAUSE && host.change.flag);
     host.view->is_paused = true;
