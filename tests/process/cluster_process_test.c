@@ -12,8 +12,11 @@
 
 #include <libgen.h>
 #include <limits.h>
+#include <sodium.h>
 #include <sys/wait.h>
 
+#include "base/posix/posix_files.h"
+#include "config/identity.h"
 #include "tests/support/check.h"
 #include "tests/support/test_node.h"
 
@@ -1193,6 +1196,128 @@ static void shards_that_nobody_has_begin_empty_when_told_so(void **state)
     lab->has_passed = true;
 }
 
+/* ---- a bundle ---- */
+
+/* What bytes look like in base64 wherever they stand, but for their ends. */
+static void check_lacks_base64(struct bytes content, const uint8_t *secret)
+{
+    for (size_t skip = 0; skip < 3; skip++) {
+        char text[sodium_base64_ENCODED_LEN(CERTIFICATE_KEY_BYTES,
+                                            sodium_base64_VARIANT_ORIGINAL)];
+        size_t length = (CERTIFICATE_KEY_BYTES - skip) / 3 * 3;
+        (void)sodium_bin2base64(text, sizeof text, secret + skip, length,
+                                sodium_base64_VARIANT_ORIGINAL);
+        CHECK(!memmem(content.data, content.length, text, strlen(text)));
+    }
+}
+
+/* As bytes, as digits, as base64: whole, or half of it. */
+static void check_lacks_secret(struct bytes content,
+                               const struct cluster_lab *lab,
+                               const char *folder,
+                               const char *name)
+{
+    const struct identity *identity = NULL;
+    char hex[2 * CERTIFICATE_KEY_BYTES + 1];
+    struct cluster_lab_path path = cluster_lab_path(lab, "lab/%s", folder);
+    CHECK_OK(identity_open(&identity, posix_files(), path.text, name, NULL));
+    const uint8_t *secret = identity->secret;
+    CHECK(!memmem(content.data, content.length, secret,
+                  CERTIFICATE_KEY_BYTES / 2));
+    hex_encode(hex, bytes_of(secret, CERTIFICATE_KEY_BYTES));
+    CHECK(!memmem(content.data, content.length, hex, CERTIFICATE_KEY_BYTES));
+    check_lacks_base64(content, secret);
+    identity_unref(&identity);
+}
+
+static void check_has_no_keys(const struct cluster_lab *lab, const char *file)
+{
+    uint8_t *data = NULL;
+    size_t length = 0;
+    struct cluster_lab_path path = cluster_lab_path(lab, "%s", file);
+    CHECK_OK(posix_files()->read(NULL, path.text, FILE_PUBLIC, 1 << 26, &data,
+                                 &length));
+    struct bytes content = bytes_of(data, length);
+    CHECK(memmem(data, length, "troupe.bundle", 13));
+    CHECK(!memmem(data, length, "PRIVATE", 7));
+    for (uint32_t i = 0; i < 3; i++) {
+        check_lacks_secret(content, lab, cluster_lab_name(i),
+                           cluster_lab_name(i));
+    }
+    check_lacks_secret(content, lab, "operator", "operator");
+    free(data);
+}
+
+static bool are_equal(const struct cluster_lab *lab,
+                      const char *left,
+                      const char *right)
+{
+    const char *const names[] = {left, right};
+    uint8_t *data[2] = {0};
+    size_t lengths[2];
+    for (int i = 0; i < 2; i++) {
+        struct cluster_lab_path path = cluster_lab_path(lab, "%s", names[i]);
+        CHECK_OK(posix_files()->read(NULL, path.text, FILE_PUBLIC, 1 << 20,
+                                     &data[i], &lengths[i]));
+    }
+    bool is_equal = bytes_are_equal(bytes_of(data[0], lengths[0]),
+                                    bytes_of(data[1], lengths[1]));
+    free(data[0]);
+    free(data[1]);
+    return is_equal && lengths[0] > 0;
+}
+
+/* One is away, and the others have taken over all that it led. */
+static bool lacks_one_node(const json_t *answer)
+{
+    const json_t *members = json_object_get(answer, "members");
+    const json_t *shards = json_object_get(answer, "shards");
+    return json_integer_value(json_object_get(members, "heard")) == 2 &&
+           json_integer_value(json_object_get(shards, "unled")) == 0 &&
+           json_integer_value(json_object_get(shards, "led")) == 16;
+}
+
+static void a_bundle_outlives_its_cluster(void **state)
+{
+    static const char live[] = "--config lab/operator/cluster.yaml";
+    static const char *const looks[] = {
+        "cluster status",  "cluster members", "node ls",
+        "node show gamma", "shard map",       "coord ls",
+        "events",          "cluster links",   "shard locate order/1",
+        "op ls",           "shard history"};
+    struct fixture *fixture = *state;
+    struct cluster_lab *lab =
+        open_lab(fixture, &(struct cluster_lab_plan){.node_count = 3});
+    cluster_lab_start_all(lab);
+    cluster_lab_await_whole(lab, 1);
+    cluster_lab_kill(lab, 2);
+    await_status(lab, lacks_one_node);
+    CHECK(cluster_lab_troupe(lab, "debug bundle some.tar %s", live) == 8);
+    CHECK(cluster_lab_troupe(lab, "debug bundle some %s", live) == 8);
+    CHECK(cluster_lab_troupe(lab, "shard plan --add delta %s >plan", live) ==
+          1);
+    CHECK(cluster_lab_troupe(lab, "shard locate a/b %s >place", live) == 0);
+    cluster_lab_kill(lab, 0);
+    cluster_lab_kill(lab, 1);
+    for (size_t i = 0; i < sizeof looks / sizeof *looks; i++) {
+        CHECK(cluster_lab_troupe(lab, "--bundle some.tar %s", looks[i]) == 0);
+        CHECK(cluster_lab_troupe(lab, "%s --bundle some", looks[i]) == 0);
+    }
+    CHECK(cluster_lab_troupe(
+              lab, "shard plan --add delta --bundle some.tar >plan-kept") == 1);
+    CHECK(cluster_lab_troupe(
+              lab, "shard locate a/b --bundle some.tar >place-kept") == 0);
+    CHECK(are_equal(lab, "plan", "plan-kept"));
+    CHECK(are_equal(lab, "place", "place-kept"));
+    CHECK(cluster_lab_troupe(lab, "doctor --bundle some.tar") == 1);
+    CHECK(cluster_lab_troupe(lab, "check cluster --bundle some.tar") == 2);
+    CHECK(cluster_lab_troupe(lab, "cluster links --node gamma "
+                                  "--bundle some.tar") == 3);
+    CHECK(cluster_lab_troupe(lab, "shard pause --bundle some.tar") == 7);
+    check_has_no_keys(lab, "some.tar");
+    lab->has_passed = true;
+}
+
 /* ---- what is not right ---- */
 
 static void a_bad_start_says_why_and_how_it_ended(void **state)
@@ -1429,6 +1554,7 @@ int main(int count, char **arguments)
         CASE(one_survivor_of_three_takes_over_all),
         CASE(the_meta_group_is_not_taken_over_from_a_majority),
         CASE(shards_that_nobody_has_begin_empty_when_told_so),
+        CASE(a_bundle_outlives_its_cluster),
         CASE(a_bad_start_says_why_and_how_it_ended),
         CASE(a_log_that_is_gone_is_not_taken_for_a_new_one),
         CASE(an_expired_certificate_is_refused_at_the_start),
