@@ -1,4 +1,5 @@
 #include "tests/support/check.h"
+#include "tests/support/metrics_format.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -275,6 +276,95 @@ static void a_null_handle_counts_nothing(void **state)
 }
 
 /* All threads add the same series at the same time, count, and render. */
+/* ---- the format as a whole ---- */
+
+/* Names that come and go, labels that need escapes, every kind. */
+static void renders_what_the_format_allows(void **state)
+{
+    (void)state;
+    char line[1024];
+    char *text = NULL;
+    size_t length = 0;
+    struct metrics *metrics = NULL;
+    CHECK_OK(metrics_open(&metrics, 100));
+    for (int i = 0; i < 6; i++) {
+        static const uint64_t bounds[] = {1, 10, 100};
+        static const char *const values[] = {
+            "a", "\"\\\n", "{x=\"y\"}, 3", "\xc3\xa4", "", "# HELP"};
+        struct metrics_label labels[] = {{"peer", values[i]}, {"n", "1"}};
+        struct metrics_about about = {.help = "A \\ and\na new line.",
+                                      .labels = labels,
+                                      .label_count = 2};
+        struct metrics_counter *counter = NULL;
+        struct metrics_gauge *gauge = NULL;
+        struct metrics_histogram *histogram = NULL;
+        about.name = "asked_total";
+        CHECK_OK(metrics_add_counter(metrics, &counter, &about));
+        about.name = "asked";
+        CHECK_OK(metrics_add_gauge(metrics, &gauge, &about));
+        about.name = "asked_seconds";
+        CHECK_OK(
+            metrics_add_histogram(metrics, &histogram, &about,
+                                  &(struct metrics_buckets){bounds, 3, 1e9}));
+        metrics_gauge_set(gauge, -i);
+        metrics_histogram_record(histogram, (uint64_t)i * 20);
+    }
+    CHECK_OK(metrics_render(metrics, &text, &length));
+    const char *wrong = metrics_format_check(text, line);
+    if (wrong) {
+        fail_msg("%s: %s", wrong, line);
+    }
+    free(text);
+    metrics_close(&metrics);
+}
+
+/* That the check above can fail. */
+static void the_check_of_the_format_finds_what_is_wrong(void **state)
+{
+    (void)state;
+#define A_TOTAL "# HELP a_total x\n# TYPE a_total counter\n"
+#define A_GAUGE "# HELP a x\n# TYPE a gauge\n"
+#define A_TIME "# HELP a x\n# TYPE a histogram\n"
+    static const char *const good[] = {
+        "", A_TOTAL "a_total 1\n", A_GAUGE "a{b=\"\\\"\",c=\"d\"} -1.5e3\n",
+        A_GAUGE "a NaN\n",
+        A_TIME "a_bucket{le=\"1\"} 1\na_bucket{le=\"+Inf\"} 2\na_sum 3\n"
+               "a_count 2\n"};
+    static const char *const bad[] = {
+        "a 1\n",
+        "\n",
+        A_GAUGE "a 1",
+        A_GAUGE "a 1\na 2\n",
+        A_GAUGE "a\n",
+        A_GAUGE "a  1\n",
+        A_GAUGE "a 1 x\n",
+        A_GAUGE "b 1\n",
+        A_GAUGE "a{b=c} 1\n",
+        A_GAUGE "a{b=\"\\x\"} 1\n",
+        A_GAUGE "a{b=\"c\" 1\n",
+        A_GAUGE "a{0=\"c\"} 1\n",
+        A_GAUGE A_GAUGE,
+        "# TYPE a gauge\na 1\n",
+        "# comment\n",
+        "# HELP a x\n# TYPE a counter\n",
+        "# HELP a x\n# TYPE a sum\n",
+        "# HELP a \\x\n",
+        A_GAUGE "# HELP b x\n# TYPE b gauge\na 1\n",
+        A_TIME "a 1\n",
+        A_TIME "a_bucket 1\n",
+        A_TIME "a_bucket{le=\"1\"} 2\na_bucket{le=\"2\"} 1\n",
+        A_GAUGE "a{b=\"\xff\"} 1\n"};
+    char line[1024];
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        CHECK(metrics_format_check(good[i], line) == NULL);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        if (!metrics_format_check(bad[i], line)) {
+            fail_msg("nothing is wrong with: %s", bad[i]);
+        }
+    }
+}
+
 static void add_and_count(void *argument)
 {
     struct metrics *metrics = argument;
@@ -349,6 +439,8 @@ int main(void)
         cmocka_unit_test(refuses_one_name_for_two_kinds),
         cmocka_unit_test(holds_no_more_than_its_maximum),
         cmocka_unit_test(a_null_handle_counts_nothing),
+        cmocka_unit_test(renders_what_the_format_allows),
+        cmocka_unit_test(the_check_of_the_format_finds_what_is_wrong),
         cmocka_unit_test(many_threads_add_count_and_render),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,7 @@
 #include "base/posix/posix_files.h"
 #include "config/identity.h"
 #include "tests/support/check.h"
+#include "tests/support/metrics_format.h"
 #include "tests/support/test_node.h"
 
 #define LOAD 40 /* answers to each client, between two events */
@@ -1248,6 +1249,23 @@ static void check_has_no_keys(const struct cluster_lab *lab, const char *file)
     free(data);
 }
 
+static void check_metrics(const struct cluster_lab *lab, uint32_t node)
+{
+    char line[1024];
+    uint8_t *data = NULL;
+    size_t length = 0;
+    struct cluster_lab_path path = cluster_lab_path(
+        lab, "some/nodes/%s/metrics.txt", cluster_lab_name(node));
+    CHECK_OK(posix_files()->read(NULL, path.text, FILE_PUBLIC, 1 << 24, &data,
+                                 &length));
+    const char *wrong = metrics_format_check((const char *)data, line);
+    if (wrong) {
+        print_error("metrics: %s: %s\n", wrong, line);
+    }
+    CHECK(length > 1000 && !wrong);
+    free(data);
+}
+
 static bool are_equal(const struct cluster_lab *lab,
                       const char *left,
                       const char *right)
@@ -1315,6 +1333,8 @@ static void a_bundle_outlives_its_cluster(void **state)
                                   "--bundle some.tar") == 3);
     CHECK(cluster_lab_troupe(lab, "shard pause --bundle some.tar") == 7);
     check_has_no_keys(lab, "some.tar");
+    check_metrics(lab, 0);
+    check_metrics(lab, 1);
     lab->has_passed = true;
 }
 
