@@ -103,6 +103,7 @@ static const struct command_verb verbs[] = {
                   "troupe cluster join /etc/troupe/cluster.yaml --name delta "
                   "--config operator/cluster.yaml"},
      .flags = join_flags,
+     .steers = true,
      .run = cluster_join_run},
     {.name = "forget",
      .operands = "NODE",
@@ -125,6 +126,7 @@ static const struct command_verb verbs[] = {
                   "troupe cluster recover --lost beta --lost gamma",
                   "troupe cluster recover --empty --yes"},
      .flags = recover_flags,
+     .steers = true,
      .run = cluster_recover_run},
     {.name = "verify",
      .operands = "",

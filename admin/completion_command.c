@@ -174,8 +174,9 @@ static void put_bash(const struct command *command)
 
 static void put_zsh(const struct command *command)
 {
-    fputs("#compdef troupe\n"
-          "autoload -U +X compinit && compinit\n"
+    /* To be sourced; a file that zsh loads by itself when it is needed begins
+     * otherwise. */
+    fputs("autoload -U +X compinit && compinit\n"
           "autoload -U +X bashcompinit && bashcompinit\n",
           command->world->out);
     put_bash(command);

@@ -1724,6 +1724,30 @@ static void a_bundle_says_what_it_cannot(void **state)
     CHECK(says(fixture.talk, "no tar file"));
 }
 
+/* Those that ask first, and all that wait: none of them looks alone. */
+static void whatever_asks_before_it_acts_is_refused_on_a_bundle(void **state)
+{
+    (void)state;
+    uint32_t count = 0;
+    for (size_t i = 0; nouns_all[i]; i++) {
+        const struct command_verb *verb = nouns_all[i]->verbs;
+        for (; verb->name; verb++) {
+            bool has_bundle = false;
+            bool has_yes = false;
+            const struct command_flag *flag = verb->flags;
+            for (; flag && flag->name; flag++) {
+                has_bundle = has_bundle || strcmp(flag->name, "bundle") == 0;
+                has_yes = has_yes || strcmp(flag->name, "yes") == 0;
+            }
+            if (has_bundle && has_yes && !verb->steers) {
+                fail_msg("%s %s", nouns_all[i]->name, verb->name);
+            }
+            count += has_bundle && has_yes;
+        }
+    }
+    CHECK(count >= 5);
+}
+
 /* What could not be answered then cannot be now, and ends the same. */
 static void a_bundle_without_a_majority_says_so_as_the_cluster_did(void **state)
 {
@@ -1954,6 +1978,7 @@ int main(void)
         TEST(commands_look_at_a_bundle_as_at_a_cluster),
         TEST(flags_may_stand_before_the_noun),
         TEST(a_bundle_says_what_it_cannot),
+        TEST(whatever_asks_before_it_acts_is_refused_on_a_bundle),
         TEST(a_bundle_without_a_majority_says_so_as_the_cluster_did),
         TEST(takes_hosts_and_people_and_the_log_out),
         TEST(plans_from_a_file_alone),
