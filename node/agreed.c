@@ -2,7 +2,6 @@
 
 #include "base/scope.h"
 #include "config/rules.h"
-#include "config/schema.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,17 +105,14 @@ void agreed_use(struct settings *settings,
 
 /* ---- while it runs ---- */
 
-static void tell_next_start(void *context, const char *key, const char *value)
+static void tell_waiting(void *context,
+                         const char *key,
+                         const char *in_use,
+                         const char *agreed)
 {
-    const struct outdated *outdated = context;
-    const char *agreed = view_settings_find(outdated->agreed, key);
-    const struct schema_key *known = schema_find(key);
-    if (agreed && strcmp(agreed, value) != 0 && !known->is_live &&
-        !known->fixed) {
-        log_warn(outdated->log, "settings.wait", LOG_TEXT("key", key),
-                 LOG_TEXT("in_use", value), LOG_TEXT("cluster", agreed),
-                 LOG_TEXT("next", "restart this node to use it"));
-    }
+    log_warn(context, "settings.wait", LOG_TEXT("key", key),
+             LOG_TEXT("in_use", in_use), LOG_TEXT("cluster", agreed),
+             LOG_TEXT("next", "restart this node to use it"));
 }
 
 void agreed_tell(const struct settings *settings,
@@ -124,10 +120,8 @@ void agreed_tell(const struct settings *settings,
                  uint64_t *told_version,
                  struct log *log)
 {
-    if (*told_version == agreed->version) {
-        return;
+    if (*told_version != agreed->version) {
+        *told_version = agreed->version;
+        (void)view_settings_waiting(agreed, settings, tell_waiting, log);
     }
-    *told_version = agreed->version;
-    struct outdated waiting = {settings, agreed, log};
-    settings_cluster_values(settings, tell_next_start, &waiting);
 }

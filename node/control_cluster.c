@@ -130,6 +130,14 @@ static void write_member_problems(const struct control *control,
                           "no writes, and it gets no more shards",
                           member->name);
         }
+        const struct host_node_report *report =
+            control_node_report(control, member->number);
+        if (report && report->waiting_count > 0) {
+            write_problem(problems,
+                          "%s runs with %u settings that were changed since: "
+                          "restart it",
+                          member->name, report->waiting_count);
+        }
         uint32_t staying = 0;
         if (member->state == MEMBER_DRAINING &&
             !control_staying(control, member->number, &staying) &&

@@ -53,6 +53,7 @@ static void write_report(const struct control *control,
         fields_text(fields, "release", report->version);
         write_size(fields, "free_bytes", report->free_bytes);
         write_size(fields, "resident_bytes", report->resident_bytes);
+        fields_uint(fields, "settings_waiting", report->waiting_count);
         return;
     }
     fields_nil(fields, "heard_by");
@@ -66,6 +67,7 @@ static void write_report(const struct control *control,
     }
     fields_nil(fields, "free_bytes");
     fields_nil(fields, "resident_bytes");
+    fields_nil(fields, "settings_waiting");
 }
 
 /* Of one that drains: shards that have nowhere to go. */

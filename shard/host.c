@@ -374,6 +374,12 @@ static void see_view(struct host *host)
     if (host->view->version > host->newest_version) {
         host->newest_version = host->view->version;
     }
+    const struct view_settings *agreed = &host->view->settings;
+    if (agreed->version != host->settings_version) {
+        host->settings_version = agreed->version;
+        host->waiting_count =
+            view_settings_waiting(agreed, host->config.settings, NULL, NULL);
+    }
     host->is_view_new = true;
 }
 

@@ -227,6 +227,7 @@ struct host_node_report {
     uint32_t heard_count;    /* how many nodes hear it */
     uint32_t asked_count;    /* of how many that have reported lately */
     uint32_t feature_level;  /* the highest that its release knows */
+    uint32_t waiting_count;  /* of settings that it uses after its next start */
     bool is_full; /* its disk is below the low-water mark: it takes nothing */
     char version[32];
 };

@@ -187,6 +187,8 @@ struct host {
     struct trust *trust_next; /* to be used in the next step */
     struct timer step_timer;
     struct timer report_timer;
+    uint64_t settings_version;  /* of the view, when they were looked at; */
+    uint32_t waiting_count;     /* of them that wait for our next start */
     uint32_t next_asked;        /* whose turn it is to be asked for a view */
     uint32_t heard_meta_leader; /* from others; MEMBER_NONE: nobody knows */
     uint64_t fetch_ns;          /* not to ask for a view before */

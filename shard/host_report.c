@@ -11,8 +11,9 @@
 #define HEAD_BYTES 512
 #define SHARD_BYTES (64 + RAFT_MEMBERS_MAX * 20)
 #define ANSWER_BYTES 32
-#define REPORT_FIELDS 10
-#define REPORT_FIELDS_MIN 6 /* of releases without disk and memory */
+#define REPORT_FIELDS 11
+#define REPORT_FIELDS_DISK 10 /* of releases without settings that wait */
+#define REPORT_FIELDS_MIN 6   /* of releases without disk and memory */
 #define LAG_UNHEARD UINT64_MAX
 
 /* ---- reporting ---- */
@@ -86,7 +87,8 @@ static const struct group *led_group(const struct host *host, uint32_t shard)
 }
 
 /* [version, incarnation, view version, release, hears, [shard, ...], free
- * bytes of the disk, resident bytes, feature level, is full] */
+ * bytes of the disk, resident bytes, feature level, is full, settings that
+ * wait] */
 static bool write_report(struct host *host, struct writer *writer)
 {
     uint32_t shard_count = host->view->map.shard_count;
@@ -118,6 +120,7 @@ static bool write_report(struct host *host, struct writer *writer)
               host->config.resident_bytes ? host->config.resident_bytes() : 0);
     pack_uint(writer, host->config.self.feature_level);
     pack_bool(writer, wal_is_low(multiraft_wal(host->multiraft)));
+    pack_uint(writer, host->waiting_count);
     pack_record_end(writer);
     return !writer->failed;
 }
@@ -316,7 +319,7 @@ static bool read_report(struct host *host,
         }
     }
     node->report.feature_level = VIEW_FEATURE_LEVEL_FOUNDED;
-    if (fields < REPORT_FIELDS) {
+    if (fields < REPORT_FIELDS_DISK) {
         return true;
     }
     node->report.free_bytes = pack_read_uint(&reader);
@@ -324,6 +327,10 @@ static bool read_report(struct host *host,
     node->report.feature_level =
         (uint32_t)pack_read_uint_to(&reader, UINT32_MAX);
     node->report.is_full = pack_read_bool(&reader);
+    node->report.waiting_count =
+        fields >= REPORT_FIELDS
+            ? (uint32_t)pack_read_uint_to(&reader, UINT32_MAX)
+            : 0;
     return !reader.failed;
 }
 

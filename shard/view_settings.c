@@ -1,6 +1,7 @@
 #include "shard/view_settings.h"
 
 #include "base/utf8.h"
+#include "config/schema.h"
 #include "config/units.h"
 #include "shard/shard_map.h"
 
@@ -113,6 +114,40 @@ enum err view_settings_make(struct view_settings *out,
     }
     *out = making.settings;
     return ERR_NONE;
+}
+
+/* ---- what waits ---- */
+
+struct waiting {
+    const struct view_settings *agreed;
+    settings_on_difference *on_waiting;
+    void *context;
+    uint32_t count;
+};
+
+static void look_at_value(void *context, const char *key, const char *in_use)
+{
+    struct waiting *waiting = context;
+    const struct schema_key *known = schema_find(key);
+    const char *agreed = view_settings_find(waiting->agreed, key);
+    if (!agreed || strcmp(agreed, in_use) == 0 || known->is_live ||
+        known->fixed) {
+        return;
+    }
+    waiting->count++;
+    if (waiting->on_waiting) {
+        waiting->on_waiting(waiting->context, key, in_use, agreed);
+    }
+}
+
+uint32_t view_settings_waiting(const struct view_settings *agreed,
+                               const struct settings *in_use,
+                               settings_on_difference *on_waiting,
+                               void *context)
+{
+    struct waiting waiting = {agreed, on_waiting, context, 0};
+    settings_cluster_values(in_use, look_at_value, &waiting);
+    return waiting.count;
 }
 
 /* ---- what holds together ---- */

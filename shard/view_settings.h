@@ -49,6 +49,14 @@ FALLIBLE view_settings_set(struct view_settings *settings,
 const char *view_settings_find(const struct view_settings *settings,
                                const char *key);
 
+/* Call `on_waiting` (may be NULL) for each key that counts when a node starts
+ * next, with the value in use and the agreed one, which differs. Returns how
+ * many there are. */
+uint32_t view_settings_waiting(const struct view_settings *agreed,
+                               const struct settings *in_use,
+                               settings_on_difference *on_waiting,
+                               void *context);
+
 /* Whether they can be those of a view with that many shards; sets the
  * replication that they call for. ERR_INVALID */
 FALLIBLE view_settings_check(const struct view_settings *settings,

@@ -771,6 +771,21 @@ static void tells_what_it_runs_on(void **state)
     CHECK(number_in(find(answer_of("limits"), "descriptors")) > 2);
 }
 
+static void names_who_must_be_restarted(void **state)
+{
+    (void)state;
+    host.nodes[1].waiting_count = 2;
+    ask("cluster.status", NULL);
+    check_answered();
+    struct reader problems = answer_of("problems");
+    CHECK(pack_read_array(&problems) == 1);
+    assert_string_equal(text_in(problems),
+                        "beta runs with 2 settings that were changed since: "
+                        "restart it");
+    ask("node.show", ARGS({.key = "name", .text = "beta"}));
+    CHECK(number_in(answer_of("settings_waiting")) == 2);
+}
+
 static void says_that_a_drain_waits_for_another_node(void **state)
 {
     (void)state;
@@ -1805,6 +1820,7 @@ int main(void)
         TEST(every_verb_that_looks_answers),
         TEST(says_that_all_is_well),
         TEST(names_what_is_wrong),
+        TEST(names_who_must_be_restarted),
         TEST(says_what_a_node_has_left),
         TEST(tells_its_newest_log_lines),
         TEST(tells_its_settings_by_their_keys),

@@ -783,6 +783,26 @@ static void agree_on(struct fixture *fixture,
     run_ms(fixture, 5000);
 }
 
+/* Replication is used at once; the election's time after a restart. */
+static void the_leader_hears_who_must_be_restarted(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, FOUNDER_COUNT);
+    agree_on(fixture, "cluster.replication", "1");
+    struct host *leader = leader_of(fixture)->host;
+    CHECK(host_node_report(leader, 1)->at_ms != 0);
+    CHECK(host_node_report(leader, 1)->waiting_count == 0);
+    agree_on(fixture, "cluster.timeouts.election", "700ms");
+    leader = leader_of(fixture)->host;
+    CHECK(host_node_report(leader, 1)->waiting_count == 1);
+    power_off(fixture, &fixture->nodes[1]);
+    fixture->nodes[1].settings.cluster.timeouts.election_ms = 700;
+    start(fixture, FOUNDER_COUNT);
+    leader = leader_of(fixture)->host;
+    CHECK(host_node_report(leader, 1)->waiting_count == 0);
+    CHECK(host_node_report(leader, 2)->waiting_count == 1);
+}
+
 static void a_stranger_must_have_what_was_agreed(void **state)
 {
     struct fixture *fixture = *state;
@@ -1553,6 +1573,7 @@ int main(void)
         TEST(a_revoked_operator_is_cut_by_all_within_seconds),
         TEST(a_revocation_spreads_without_a_leader),
         TEST(a_node_whose_settings_differ_is_told_which),
+        TEST(the_leader_hears_who_must_be_restarted),
         TEST(a_stranger_must_have_what_was_agreed),
         TEST(a_member_with_an_old_file_and_an_empty_disk_comes_back),
         TEST(replication_changes_at_once),
