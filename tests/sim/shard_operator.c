@@ -32,7 +32,7 @@ static void on_ordered(struct call *call, enum err err, struct bytes answer)
         answer.length > 0 ? (const char *)answer.data : "");
     if (order->is_stale && !err) {
         broken(order->sim, "orders",
-               "a move made from another version of the map is accepted");
+               "what was planned from an older version is accepted");
     }
     free(order);
 }
@@ -138,6 +138,33 @@ static void move(struct sim *sim)
     give(node, &change, is_stale);
 }
 
+/* ---- settings ---- */
+
+/* More replicas than that many nodes can have are as many as there are nodes;
+ * fewer than three the faults do not leave room for. */
+static void change_settings(struct sim *sim)
+{
+    struct node *node = some_member(sim);
+    const struct view *view = node ? host_view(node->host) : NULL;
+    if (!view || view->settings.version == 0) {
+        return;
+    }
+    bool is_stale = chance(sim, 20) && view->settings.version > 1;
+    struct view_change change = {.kind = VIEW_SETTINGS};
+    enum err err = view_settings_copy(&change.settings, &view->settings);
+    if (!err) {
+        err = view_settings_set(&change.settings, "cluster.replication",
+                                view->replication == 3 ? "5" : "3");
+    }
+    assert(!err);
+    (void)err;
+    change.settings.version -= is_stale;
+    view_change_say(&change, "replication %u is changed%s", view->replication,
+                    is_stale ? ", by an older plan" : "");
+    give(node, &change, is_stale);
+    view_change_clear(&change);
+}
+
 /* ---- joining ---- */
 
 static void join(struct sim *sim)
@@ -216,8 +243,10 @@ static void retire(struct sim *sim)
     if (view && !sim->retirement.node && node->is_member &&
         view->members.count >= MEMBERS_MIN) {
         say(sim, "%s is to be retired", node->name);
-        sim->retirement = (struct retirement){
-            .node = node, .until_ns = now_ns(sim) + RETIRE_NS};
+        sim->retirement =
+            (struct retirement){.node = node,
+                                .until_ns = now_ns(sim) + RETIRE_NS,
+                                .view_version = view->version};
     }
 }
 
@@ -239,6 +268,8 @@ void operator_step(struct sim *sim)
     const struct member *member = members_find_name(&view->members, node->name);
     if (now_ns(sim) > retirement->until_ns) {
         end_retirement(sim);
+    } else if (view->version < retirement->view_version) {
+        return; /* it is older than what was looked at before */
     } else if (!member && retirement->is_stopped) {
         say(sim, "%s is retired", node->name);
         node->is_member = node->host != NULL;
@@ -266,8 +297,9 @@ static const struct {
     void (*run)(struct sim *sim);
     uint32_t weight;
 } menu[] = {
-    {drain, 10}, {cordon, 8},           {activate, 22}, {move, 22},
-    {join, 14},  {pause_or_resume, 10}, {retire, 10},   {forget_some, 6},
+    {drain, 10},  {cordon, 8},      {activate, 22},
+    {move, 22},   {join, 14},       {pause_or_resume, 10},
+    {retire, 10}, {forget_some, 6}, {change_settings, 4},
 };
 
 void operate(struct sim *sim)

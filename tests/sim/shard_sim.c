@@ -107,6 +107,8 @@ static void describe_cluster(struct sim *sim)
     cluster->transport = SETTINGS_TCP;
     cluster->shards = sim->shard_count;
     cluster->replication = 3;
+    cluster->leaves_replication_open = true; /* it is changed: who joins later
+                                                must not claim this one */
     cluster->members = sim->members;
     cluster->member_count = sim->founder_count;
 }

@@ -168,8 +168,9 @@ enum phase {
 
 /* A member that is drained, stopped and forgotten. */
 struct retirement {
-    struct node *node; /* NULL: none under way */
-    uint64_t until_ns; /* it is given up then */
+    struct node *node;     /* NULL: none under way */
+    uint64_t until_ns;     /* it is given up then */
+    uint64_t view_version; /* in which it was to be retired */
     bool is_stopped;
 };
 
