@@ -72,8 +72,8 @@ struct machine {
 
     /*
      * Replace the applied state by a snapshot. Until restore_end() the present
-     * state stays; without `is_whole` it stays for good. ERR_MALFORMED,
-     * ERR_MEMORY
+     * state stays, and may be read and given out; without `is_whole` it stays
+     * for good. ERR_MALFORMED, ERR_MEMORY
      */
     enum err (*restore_begin)(void *context);
     enum err (*restore_piece)(void *context, struct bytes piece);

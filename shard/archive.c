@@ -83,8 +83,7 @@ static bool is_exporting(const struct archive *archive)
 
 static enum err begin_export(struct archive *archive, uint64_t session)
 {
-    if (archive->is_saving || archive->is_loading ||
-        archive->applied.state == ARCHIVE_OPEN) {
+    if (archive->is_saving || archive->is_loading) {
         return ERR_BUSY;
     }
     end_export(archive);
@@ -475,6 +474,7 @@ static enum err apply_end(struct archive *archive)
         return ERR_NONE;
     }
     archive->is_restoring = false;
+    end_export(archive);
     return settle(archive,
                   archive->inner.restore_end(archive->inner.context, true));
 }

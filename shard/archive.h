@@ -39,8 +39,8 @@ void archive_close(struct archive **archive);
 /*
  * Besides what machine.h says:
  *
- * ERR_BUSY   decide, read: a restore or a snapshot is under way, nothing has
- *            happened. snapshot_begin: a restore or an export is
+ * ERR_BUSY   decide: a restore is under way, nothing has happened. read: a
+ *            snapshot is. snapshot_begin: a restore or an export is
  */
 struct machine archive_machine(struct archive *archive);
 

@@ -598,6 +598,23 @@ static void its_end_waits_for_the_pieces_to_be_applied(void **state)
     assert_int_equal(step(fixture, end).state, ARCHIVE_DONE);
 }
 
+/* Nothing happens to it: so it can be put back as it is. */
+static void an_export_tells_of_the_old_state_during_a_restore(void **state)
+{
+    struct fixture *fixture = *state;
+    fill(fixture, 20);
+    uint64_t digest = counter_map_digest(fixture->leader.map);
+    begin_restore(fixture, 7);
+    export_all(fixture);
+    bring_pieces(fixture, 7);
+    begin_export(fixture, 2); /* and is not read to its end */
+    step(fixture, end_ask(fixture, 7));
+    assert_int_equal(look(fixture, 7), ARCHIVE_DONE);
+    assert_true(counter_map_digest(fixture->leader.map) == digest);
+    assert_int_equal(ask_piece(fixture, 2, 0).state, ARCHIVE_GONE);
+    check_equal(fixture);
+}
+
 static void a_new_restore_takes_the_place_of_one_under_way(void **state)
 {
     struct fixture *fixture = *state;
@@ -922,6 +939,7 @@ int main(void)
         TEST(steps_that_are_repeated_are_done_once),
         TEST(commands_wait_while_a_restore_is_under_way),
         TEST(its_end_waits_for_the_pieces_to_be_applied),
+        TEST(an_export_tells_of_the_old_state_during_a_restore),
         TEST(a_new_restore_takes_the_place_of_one_under_way),
         TEST(a_restore_that_is_aborted_changes_nothing),
         TEST(a_restore_with_another_digest_or_count_is_unfit),

@@ -54,6 +54,7 @@ static enum err open_machine(void *context, uint32_t shard, struct machine *out)
     replica->watched = (struct watched_machine){
         .inner = archive_machine(replica->archive),
         .command_bytes_max = COUNTER_COMMAND_BYTES + 1,
+        .is_tagged = true,
         .context = replica,
         .on_outcome = on_outcome,
         .on_entry = on_entry,

@@ -297,9 +297,10 @@ static const struct {
     void (*run)(struct sim *sim);
     uint32_t weight;
 } menu[] = {
-    {drain, 10},  {cordon, 8},      {activate, 22},
-    {move, 22},   {join, 14},       {pause_or_resume, 10},
-    {retire, 10}, {forget_some, 6}, {change_settings, 4},
+    {drain, 10},        {cordon, 8},      {activate, 22},
+    {move, 22},         {join, 14},       {pause_or_resume, 10},
+    {retire, 10},       {forget_some, 6}, {change_settings, 4},
+    {backup_begin, 12},
 };
 
 void operate(struct sim *sim)

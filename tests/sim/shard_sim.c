@@ -148,6 +148,7 @@ void sim_close(struct sim *sim)
     for (uint32_t i = 0; i < sim->node_count; i++) {
         node_stop(&sim->nodes[i], false);
     }
+    backup_clear(sim);
     sim->result.virtual_ns = now_ns(sim);
     world_close(&sim->world);
     for (uint32_t i = 0; i < sim->node_count; i++) {
@@ -209,6 +210,7 @@ static void step_faults(struct sim *sim)
     } else if (now_ns(sim) >= FAULTS_BEGIN_NS) {
         faults_end(sim, false);
         operator_step(sim);
+        backup_step(sim);
         if (chance(sim, 8)) {
             break_something(sim);
         } else if (chance(sim, 6)) {
@@ -223,7 +225,8 @@ static void step_settle(struct sim *sim)
     if (chance(sim, 100 / CALM_EVERY)) {
         operator_calm(sim);
     }
-    if (has_settled(sim)) {
+    backup_step(sim);
+    if (has_settled(sim) && backup_is_over(sim)) {
         begin_leaving(sim);
     }
 }

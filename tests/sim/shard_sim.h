@@ -52,6 +52,7 @@ struct shard_sim_result {
     uint64_t leaves;    /* in good order */
     uint64_t lost;      /* disks, or parts of them */
     uint64_t snapshots; /* restored */
+    uint64_t restored;  /* shards, from a backup */
 };
 
 struct shard_sim_result shard_sim_run(const struct shard_sim_config *config);

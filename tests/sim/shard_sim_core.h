@@ -5,6 +5,7 @@
  *   shard_node.c       one node: on, off, leaving, its disk
  *   shard_client.c     requests, and what they were told
  *   shard_operator.c   orders: members, places
+ *   shard_backup.c     shards are exported and restored
  *   shard_fault.c      what goes wrong
  *   shard_check.c      the promises
  *   shard_scale.c      large clusters, to be measured
@@ -174,6 +175,25 @@ struct retirement {
     bool is_stopped;
 };
 
+/* One at a time, of one shard. */
+#define BACKUP_PIECES_MAX 16
+
+struct backup {
+    struct sim *sim;
+    struct router_request request;
+    bool is_asking;
+    enum archive_kind kind; /* of the step; 0: none is under way */
+    uint32_t shard;
+    uint64_t session_count; /* so far */
+    uint64_t session;       /* of the restore */
+    uint64_t export_session;
+    uint8_t *pieces[BACKUP_PIECES_MAX];
+    size_t lengths[BACKUP_PIECES_MAX];
+    uint32_t piece_count;
+    uint32_t brought_count;
+    uint64_t digest;
+};
+
 struct sim {
     struct shard_sim_config config;
     struct shard_sim_result result;
@@ -197,6 +217,7 @@ struct sim {
     uint32_t round;      /* of leaving */
     struct node *chosen; /* in PHASE_LEAVE and PHASE_CUT */
     struct retirement retirement;
+    struct backup backup;
     struct memory memory;
 };
 
@@ -261,6 +282,18 @@ void operator_step(struct sim *sim);
 
 /* All that was ordered is taken back. */
 void operator_calm(struct sim *sim);
+
+/* ---- shard_backup.c ---- */
+
+/* Unless one is under way. */
+void backup_begin(struct sim *sim);
+
+/* What was begun goes on. */
+void backup_step(struct sim *sim);
+bool backup_is_over(const struct sim *sim);
+
+/* All nodes are off. */
+void backup_clear(struct sim *sim);
 
 /* ---- shard_fault.c ---- */
 

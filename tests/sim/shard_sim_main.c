@@ -59,7 +59,7 @@ static struct seeds_result run(uint64_t seed, bool trace)
         .faults = from.faults,
         .counts = {from.answered, from.uncertain, from.refused, from.moves,
                    from.views, from.joins, from.forgotten, from.restarts,
-                   from.leaves, from.lost, from.snapshots},
+                   from.leaves, from.lost, from.snapshots, from.restored},
     };
     memcpy(result.broken, from.broken, sizeof result.broken);
     return result;
@@ -87,7 +87,7 @@ int main(int argc, char **argv)
         .operations = "requests",
         .counts = {"answered", "uncertain", "refused", "places changed",
                    "views", "joins", "forgotten", "restarts", "leaves",
-                   "disks damaged", "snapshots"},
+                   "disks damaged", "snapshots", "shards restored"},
         .run = run,
     };
     if (identity_library_init()) {
