@@ -100,7 +100,7 @@ ALLOWED = (
     (re.compile(r'^gateway/listener\.[ch]$'), {'sockets', 'files'}),
     # Programs.
     (re.compile(r'^admin/'), {'stdio', 'exit', 'environment', 'signals'}),
-    (re.compile(r'^node/main\.c$'),
+    (re.compile(r'^node/(?:runner_)?main\.c$'),
      {'stdio', 'exit', 'environment', 'signals', 'clock'}), # alarm()
     # Where the real implementations are joined with the pure code.
     (re.compile(r'^(?:client/client|node/links)\.c$'), {'sockets'}),
