@@ -101,6 +101,14 @@ static const struct schema_key keys[] = {
  .text = "How long an HTTP client may take for one request, from the "
          "connection or the last answer to the end of the next answer. A "
          "slower one, and an idle one, is cut."},
+{.path = "node.exec", .kind = SCHEMA_BOOL, IN_SETTINGS(node.exec),
+ .standard = "false",
+ .is_unused_yet = true,
+ .text = "true: this node runs the commands of tasks, as far as their pool "
+         "allows them. Who may change pools may then run anything here, as "
+         "the user of this daemon or, when that is root, as any: it is remote "
+         "execution by design. false: a task that is a command is refused "
+         "here. C functions and plug-ins run either way."},
 
 {.path = "seeds", .kind = SCHEMA_URLS, IN_SETTINGS(seeds),
  .count_offset = offsetof(struct settings, seed_count),

@@ -59,6 +59,7 @@ struct settings_node {
     char http_listen[SETTINGS_HOST_BYTES];
     uint32_t http_connections_max;
     uint64_t http_timeout_ms;
+    bool exec; /* tasks may be commands */
 };
 
 /* One of `cluster.nodes`. */
