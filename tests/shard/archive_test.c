@@ -760,6 +760,81 @@ static void another_leader_goes_on_with_a_restore(void **state)
     check_equal(fixture);
 }
 
+/* Another shard's state, of more than a piece. */
+static struct counter_map *make_large(uint32_t count)
+{
+    struct counter_map *map =
+        counter_map_open(&(struct counter_map_config){.result_count_max = 1});
+    assert_non_null(map);
+    struct machine machine = counter_map_machine(map);
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t command[COUNTER_COMMAND_BYTES];
+        uint8_t outcome[64];
+        uint8_t reply[COUNTER_REPLY_BYTES];
+        struct machine_stamp stamp = {0};
+        struct counter_command add = {
+            .kind = COUNTER_ADD, .key = i, .value = 1 + (int64_t)i};
+        struct machine_decision decision = {
+            .outcome = writer_of(outcome, sizeof outcome),
+            .reply = writer_of(reply, sizeof reply)};
+        CHECK_OK(machine.decide(machine.context, &stamp,
+                                counter_command_encode(command, &add),
+                                &decision));
+        CHECK_OK(machine.apply(machine.context, i + 1, &stamp,
+                               writer_bytes(&decision.outcome)));
+    }
+    return map;
+}
+
+/* Its pieces, as if they had been exported. */
+static void take_large(struct fixture *fixture, struct counter_map *map)
+{
+    struct pieces *pieces = &fixture->pieces;
+    struct machine machine = counter_map_machine(map);
+    clear_pieces(pieces);
+    CHECK_OK(machine.snapshot_begin(machine.context));
+    for (;;) {
+        struct writer piece =
+            writer_of(fixture->outcome, ARCHIVE_PIECE_BYTES_MAX);
+        CHECK_OK(machine.snapshot_next(machine.context, &piece));
+        if (writer_bytes(&piece).length == 0) {
+            break;
+        }
+        struct bytes copy = copy_of(writer_bytes(&piece));
+        pieces->data[pieces->count] = (uint8_t *)(uintptr_t)copy.data;
+        pieces->length[pieces->count++] = copy.length;
+        pieces->digest = archive_digest(pieces->digest, copy);
+    }
+    machine.snapshot_end(machine.context);
+}
+
+static void many_pieces_make_one_state(void **state)
+{
+    struct fixture *fixture = *state;
+    struct counter_map *large = make_large(50000);
+    take_large(fixture, large);
+    uint32_t count = fixture->pieces.count;
+    assert_true(count > 2);
+    begin_restore(fixture, 7);
+    bring_pieces(fixture, 7);
+    step(fixture, end_ask(fixture, 7));
+    assert_int_equal(look(fixture, 7), ARCHIVE_DONE);
+    assert_true(counter_map_digest(fixture->leader.map) ==
+                counter_map_digest(large));
+    check_equal(fixture);
+    export_all(fixture);
+    assert_true(fixture->pieces.count == count);
+    begin_restore(fixture, 8); /* and without the last one it is none */
+    struct archive_ask end = end_ask(fixture, 8);
+    for (uint32_t i = 0; i + 1 < count; i++) {
+        step(fixture, piece_ask(fixture, 8, i));
+    }
+    assert_int_equal(step(fixture, end).state, ARCHIVE_UNFIT);
+    assert_true(counter_map_digest(fixture->leader.map) ==
+                counter_map_digest(large));
+    counter_map_close(&large);
+}
+
 /* ---- the group's snapshots ---- */
 
 /* The whole of it, from one replica to another, broken off or not. */
@@ -948,6 +1023,7 @@ int main(void)
         TEST(a_restore_that_nobody_goes_on_with_is_given_up),
         TEST(giving_up_alone_is_logged_too),
         TEST(another_leader_goes_on_with_a_restore),
+        TEST(many_pieces_make_one_state),
         TEST(a_snapshot_tells_of_the_last_restore_and_the_index),
         TEST(a_snapshot_ends_a_restore_that_was_under_way),
         TEST(who_lost_the_pieces_does_not_go_on),
