@@ -2,6 +2,7 @@
 
 #include "base/pack.h"
 #include "bench/cluster_nodes.h"
+#include "bench/cluster_scale.h"
 #include "bench/process.h"
 
 #include <stdio.h>
@@ -582,6 +583,19 @@ static const struct bench_experiment experiments[] = {
                   {"rolling-restart-p99", "ms", true},
                   {"rolling-restart-p999", "ms", true},
                   {"rolling-restart-max", "ms", true}},
+    },
+    {
+        .name = "map-converge-100", .peers = own_peers,
+        .measure = cluster_scale_measure, .is_exact = true,
+        .cases = {{"map-converge-100", "s", true},
+                  {"map-converge-100-bytes", "B/s", true},
+                  {"map-converge-100-found", "s", true},
+                  {"map-converge-100-lost", "s", true},
+                  {"map-converge-100-idle-messages", "1/s", true},
+                  {"map-converge-100-idle-bytes", "B/s", true},
+                  {"map-converge-100-idle-calls", "1/s", true},
+                  {"map-converge-100-idle-digests", "1/s", true},
+                  {"map-converge-100-memory", "KiB", true}},
     },
 };
 /* clang-format on */

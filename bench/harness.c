@@ -167,6 +167,9 @@ static void finish_rows(struct bench_results *results,
 static unsigned run_count(const struct bench_experiment *experiment,
                           const struct bench_options *options)
 {
+    if (experiment->is_exact) {
+        return 1;
+    }
     if (options->run_count) {
         return options->run_count;
     }
