@@ -54,7 +54,7 @@ struct bench_experiment {
     const void *about;      /* for `measure` */
     unsigned run_max_quick; /* a long one: no more runs in --quick, unless
                                they are asked for; 0: no limit */
-    bool is_exact; /* each run yields the same: one is enough */
+    bool is_exact;          /* each run yields the same: one is enough */
 };
 
 struct bench_suite {
