@@ -373,8 +373,9 @@ enum err backup_talk_restore(struct backup_talk *talk,
 {
     uint64_t session = draw_session(talk);
     struct archive_ask begin = {.kind = ARCHIVE_RESTORE_BEGIN,
-                                .session = session,
-                                .who = "troupe backup restore"};
+                                .session = session};
+    (void)snprintf(begin.who, sizeof begin.who, "operator/%s",
+                   remote_who(talk->remote));
     enum err err = step(talk, reader->shard, &begin, why);
     if (!err) {
         err = bring_pieces(talk, reader, session, why);

@@ -389,6 +389,11 @@ enum exit_code remote_open(struct remote **out, const struct command *command)
     return code;
 }
 
+const char *remote_who(const struct remote *remote)
+{
+    return remote->identity->certificate.name;
+}
+
 const char *remote_node(const struct remote *remote)
 {
     return remote->bundle ? debug_bundle_node(remote->bundle)

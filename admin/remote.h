@@ -104,6 +104,9 @@ FALLIBLE remote_ask_service(struct remote *remote,
                             uint8_t **data,
                             size_t *length);
 
+/* Whose certificate we ask with. */
+const char *remote_who(const struct remote *remote);
+
 /* The node that was asked last. */
 const char *remote_node(const struct remote *remote);
 
