@@ -21,7 +21,7 @@ size_t archive_ask_bytes_max(const struct archive_ask *ask)
 
 void archive_ask_encode(const struct archive_ask *ask, struct writer *writer)
 {
-    pack_array(writer, ASK_FIELDS);
+    pack_record(writer, ASK_FIELDS);
     pack_uint(writer, VERSION);
     pack_uint(writer, ask->kind);
     pack_uint(writer, ask->session);
@@ -29,6 +29,7 @@ void archive_ask_encode(const struct archive_ask *ask, struct writer *writer)
     pack_uint(writer, ask->digest);
     pack_text(writer, ask->who);
     pack_bin(writer, ask->bytes);
+    pack_record_end(writer);
 }
 
 /* How many fields there are. */
@@ -85,13 +86,14 @@ enum err archive_ask_decode(struct archive_ask *out, struct bytes bytes)
 void archive_answer_encode(const struct archive_answer *answer,
                            struct writer *writer)
 {
-    pack_array(writer, ANSWER_FIELDS);
+    pack_record(writer, ANSWER_FIELDS);
     pack_uint(writer, VERSION);
     pack_uint(writer, answer->state);
     pack_uint(writer, answer->index);
     pack_uint(writer, answer->piece);
     pack_uint(writer, answer->digest);
     pack_bin(writer, answer->bytes);
+    pack_record_end(writer);
 }
 
 enum err archive_answer_decode(struct archive_answer *out, struct bytes bytes)
