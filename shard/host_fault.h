@@ -23,6 +23,8 @@ enum host_fault {
     HOST_FAULT_ANSWER_TWICE,    /* a request that was repeated */
     HOST_FAULT_FORGET_REQUEST,  /* when the leader changes */
     HOST_FAULT_SILENT_MINORITY, /* does not say that it is one */
+    HOST_FAULT_RECOVER_TWICE,   /* a shard, by two orders of one generation */
+    HOST_FAULT_ALL_TAKE_OVER,   /* not only who is named */
     HOST_FAULT_COUNT,
 };
 

@@ -128,8 +128,11 @@ static void carry_out(struct host *host, const struct view_recovery *recovery)
     uint32_t generation = generation_wanted(host->view, id);
     struct slot *slot = &host->slots[id];
     uint64_t now_ns = host_now_ns(host);
-    if (recovery->node != host->number || recovery->disk_id != host->disk_id ||
-        generation_here(host, id) >= generation || now_ns < slot->recover_ns) {
+    bool is_it = (recovery->node == host->number &&
+                  recovery->disk_id == host->disk_id) ||
+                 HAS_HOST_FAULT(&host->config, ALL_TAKE_OVER);
+    if (!is_it || generation_here(host, id) >= generation ||
+        now_ns < slot->recover_ns) {
         return;
     }
     slot->recover_ns = now_ns + TRY_NS;

@@ -259,6 +259,15 @@ static void note_leader(struct host *host,
     }
 }
 
+/* By its epoch: a group that begins anew begins with the first term. */
+static bool is_as_new(const struct host_shard_report *report,
+                      const struct host_shard_report *than)
+{
+    return report->generation > than->generation ||
+           (report->generation == than->generation &&
+            report->term >= than->term);
+}
+
 static bool read_shard(struct host *host,
                        struct news *news,
                        uint32_t from,
@@ -281,8 +290,8 @@ static bool read_shard(struct host *host,
     }
     pack_skip_count(reader, fields > 7 ? fields - 7 : 0);
     struct shard_news *of = &news->shards[shard];
-    bool is_old = report.generation < host->view->map.places[shard].generation;
-    if (!is_old && report.term >= of->report.term) {
+    if (report.generation >= host->view->map.places[shard].generation &&
+        is_as_new(&report, &of->report)) {
         note_leader(host, of, &report, (uint32_t)shard);
         of->report = report;
         of->heard_ns = host_now_ns(host);

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TERMS_MAX UINT64_C(10000)  /* of a group in a generation, both */
+#define NUMBERS_MAX 1024           /* of a group in a generation */
 #define EXCUSED_NS (12 * NS_PER_S) /* after a loss, or a move by hand */
 
 static uint32_t group_count(const struct sim *sim)
@@ -46,8 +48,9 @@ void memory_open(struct sim *sim)
     memory->disks = calloc(group_count(sim), sizeof *memory->disks);
     memory->entries = calloc(sim->shard_count, sizeof *memory->entries);
     memory->by_hand_ns = calloc(sim->shard_count, sizeof(uint64_t));
+    memory->is_emptied = calloc(sim->shard_count, sizeof(bool));
     assert(memory->terms && memory->disks && memory->entries &&
-           memory->by_hand_ns);
+           memory->by_hand_ns && memory->is_emptied);
 }
 
 void memory_close(struct sim *sim)
@@ -64,10 +67,26 @@ void memory_close(struct sim *sim)
     free(memory->disks);
     free(memory->entries);
     free(memory->by_hand_ns);
+    free(memory->is_emptied);
     shard_map_clear(&memory->map);
 }
 
+void memory_empty(struct sim *sim, uint32_t shard)
+{
+    struct entries *entries = &sim->memory.entries[shard];
+    sim->memory.is_emptied[shard] = true;
+    if (entries->capacity > 0) {
+        memset(entries->hashes, 0, entries->capacity * sizeof *entries->hashes);
+    }
+}
+
 /* ---- groups ---- */
+
+/* Generation and term, as they follow each other. */
+static uint64_t epoch_of(const struct raft *raft)
+{
+    return raft_generation_of(raft_number(raft)) * TERMS_MAX + raft_term(raft);
+}
 
 struct node *leader_of(struct sim *sim, uint32_t group)
 {
@@ -75,30 +94,29 @@ struct node *leader_of(struct sim *sim, uint32_t group)
     for (uint32_t i = 0; i < sim->node_count; i++) {
         const struct raft *raft = raft_of(&sim->nodes[i], group);
         if (raft && raft_is_settled(raft) &&
-            (!leader || raft_term(raft) > raft_term(raft_of(leader, group)))) {
+            (!leader || epoch_of(raft) > epoch_of(raft_of(leader, group)))) {
             leader = &sim->nodes[i];
         }
     }
     return leader;
 }
 
-/* A group of generation 0: nothing is restored here. */
 static void check_leader(struct node *node,
                          uint32_t id,
                          const struct raft *raft)
 {
     struct terms *terms = &node->sim->memory.terms[id];
-    uint64_t term = raft_term(raft);
-    uint64_t *known = at(&terms->leaders, &terms->capacity, term);
+    uint64_t epoch = epoch_of(raft);
+    uint64_t *known = at(&terms->leaders, &terms->capacity, epoch);
     if (*known != 0 && *known != raft_number(raft)) {
         broken(node->sim, "leaders",
                "%s, replica %" PRIu64 ", and replica %" PRIu64
                " lead group %u in term %" PRIu64,
-               node->name, raft_number(raft), *known, id, term);
+               node->name, raft_number(raft), *known, id, raft_term(raft));
     }
     *known = raft_number(raft);
-    if (term > terms->newest) {
-        terms->newest = term;
+    if (epoch > terms->newest) {
+        terms->newest = epoch;
     }
 }
 
@@ -106,7 +124,9 @@ static void check_leader(struct node *node,
 static void check_number(struct node *node, uint32_t id, uint64_t number)
 {
     struct disks *disks = &node->sim->memory.disks[id];
-    uint64_t *disk = at(&disks->of, &disks->capacity, number);
+    uint64_t *disk =
+        at(&disks->of, &disks->capacity,
+           raft_generation_of(number) * NUMBERS_MAX + number % NUMBERS_MAX);
     if (*disk != 0 && *disk != node->disk_id) {
         broken(node->sim, "numbers",
                "%s begins replica %" PRIu64 " of group %u, which is on "
@@ -169,7 +189,7 @@ static void check_voters(struct sim *sim, uint32_t id)
 {
     const struct node *leader = leader_of(sim, id);
     const struct raft *raft = leader ? raft_of(leader, id) : NULL;
-    if (!raft || raft_term(raft) != sim->memory.terms[id].newest) {
+    if (!raft || epoch_of(raft) != sim->memory.terms[id].newest) {
         return;
     }
     const struct raft_configuration *members =
@@ -501,7 +521,7 @@ bool is_whole(struct sim *sim, struct err_detail *why)
             return false;
         }
     }
-    sim->result.moves = view->map.version;
+    sim->result.moves = view->map.version % VIEW_VERSIONS_SKIPPED;
     return is_balanced(view, why);
 }
 
@@ -646,15 +666,23 @@ static void check_equal(struct sim *sim, uint32_t shard)
     }
 }
 
+static bool is_emptied(const struct sim *sim, uint64_t key)
+{
+    return sim->memory.is_emptied[key % sim->shard_count];
+}
+
 void check_requests(struct sim *sim)
 {
     for (uint64_t key = 0; key < KEYS; key++) {
-        check_key(sim, key, value_of(sim, key));
+        if (!is_emptied(sim, key)) {
+            check_key(sim, key, value_of(sim, key));
+        }
     }
     for (uint32_t i = 0; i < sim->request_count; i++) {
         if (sim->requests[i].end == REQUEST_OPEN) {
             broken(sim, "in time", "request %u is never answered", i);
-        } else if (sim->requests[i].kind == REQUEST_ONCE) {
+        } else if (sim->requests[i].kind == REQUEST_ONCE &&
+                   !is_emptied(sim, sim->requests[i].key)) {
             check_once(sim, i);
         }
     }

@@ -189,7 +189,8 @@ static void run_client(struct timer *timer)
     struct client *client = OWNER_OF(timer, struct client, pause);
     const struct node *node = client->node;
     const struct sim *sim = node->sim;
-    if (sim->phase >= PHASE_FINISH || node->is_leaving || !node->router) {
+    bool is_quiet = sim->phase >= PHASE_FINISH && sim->phase != PHASE_AFTER;
+    if (is_quiet || node->is_leaving || !node->router) {
         return;
     }
     if (sim->request_count < REQUESTS_MAX && host_view(node->host) &&

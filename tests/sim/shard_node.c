@@ -280,7 +280,10 @@ static enum err open_host(struct node *node, struct err_detail *why)
     host_config_defaults(&config);
     describe_groups(node, &config);
     config.down_ms = sim->is_large ? 20000 : 8000;
-    config.may_found = node->index < sim->founder_count;
+    config.recovers_meta = node->recovers_meta;
+    /* With empty disks all founders would found another cluster: who replaces
+     * one that is lost only joins. */
+    config.may_found = node->index < sim->founder_count && !sim->was_lost;
 #ifdef TROUPE_FAULTS
     config.fault = sim->config.fault;
 #endif

@@ -32,12 +32,13 @@ static void on_ordered(struct call *call, enum err err, struct bytes answer)
         answer.length > 0 ? (const char *)answer.data : "");
     if (order->is_stale && !err) {
         broken(order->sim, "orders",
-               "what was planned from an older version is accepted");
+               "what was planned from an older version is accepted: %s",
+               order->text);
     }
     free(order);
 }
 
-static void give(struct node *node, struct view_change *change, bool is_stale)
+void operator_give(struct node *node, struct view_change *change, bool is_stale)
 {
     struct order *order = calloc(1, sizeof *order);
     assert(order);
@@ -57,7 +58,7 @@ static void set_state(struct node *node,
     struct view_change change = {.kind = VIEW_MEMBER_SET, .member = *member};
     change.member.state = state;
     view_change_say(&change, "%s: %s", member->name, member_state_name(state));
-    give(node, &change, false);
+    operator_give(node, &change, false);
 }
 
 static void set_some_state(struct sim *sim, enum member_state state)
@@ -89,7 +90,7 @@ static void pause_moves(struct node *node, bool is_paused)
 {
     struct view_change change = {.kind = VIEW_PAUSE, .flag = is_paused};
     view_change_say(&change, "moves %s", is_paused ? "pause" : "go on");
-    give(node, &change, false);
+    operator_give(node, &change, false);
 }
 
 static void pause_or_resume(struct sim *sim)
@@ -135,7 +136,7 @@ static void move(struct sim *sim)
     view_change_say(&change, "shard %u to %s%s", moved.shard, to->name,
                     is_stale ? ", by an older map" : "");
     sim->memory.by_hand_ns[moved.shard] = now_ns(sim);
-    give(node, &change, is_stale);
+    operator_give(node, &change, is_stale);
 }
 
 /* ---- settings ---- */
@@ -161,7 +162,7 @@ static void change_settings(struct sim *sim)
     change.settings.version -= is_stale;
     view_change_say(&change, "replication %u is changed%s", view->replication,
                     is_stale ? ", by an older plan" : "");
-    give(node, &change, is_stale);
+    operator_give(node, &change, is_stale);
     view_change_clear(&change);
 }
 
@@ -194,7 +195,7 @@ static void forget(struct node *node, const struct member *member)
     struct view_change change = {.kind = VIEW_MEMBER_FORGET,
                                  .number = member->number};
     view_change_say(&change, "forget %s", member->name);
-    give(node, &change, false);
+    operator_give(node, &change, false);
 }
 
 static bool has_shards(const struct view *view, uint32_t number)

@@ -15,6 +15,7 @@
 #define SETTLE_NS (40 * NS_PER_S) /* then all must be well */
 #define AWAY_NS NS_PER_S          /* a node that left is off for so long */
 #define CUT_NS (7 * NS_PER_S)     /* less than makes a node MEMBER_DOWN */
+#define AFTER_NS (3 * NS_PER_S)   /* requests are made for so long again */
 #define LEAVES 2
 #define CALM_EVERY 10 /* looks */
 
@@ -165,9 +166,14 @@ void sim_close(struct sim *sim)
 static void enter(struct sim *sim, enum phase phase)
 {
     static const char *const names[] = {
-        [PHASE_SETTLE] = "faults are over", [PHASE_LEAVE] = "a node leaves",
-        [PHASE_CUT] = "a node is cut off",  [PHASE_HEAL] = "it is not any more",
-        [PHASE_FINISH] = "no new requests", [PHASE_OVER] = "the end",
+        [PHASE_SETTLE] = "faults are over",
+        [PHASE_LEAVE] = "a node leaves",
+        [PHASE_CUT] = "a node is cut off",
+        [PHASE_HEAL] = "it is not any more",
+        [PHASE_FINISH] = "no new requests",
+        [PHASE_OVER] = "the end",
+        [PHASE_LOSE] = "a majority is lost",
+        [PHASE_AFTER] = "requests again",
     };
     say(sim, "---- %s", names[phase]);
     sim->phase = phase;
@@ -291,8 +297,38 @@ static void step_finish(struct sim *sim)
     /* Followers hear of the last commit. */
     if (!are_asking && now_ns(sim) >= sim->phase_ns + 2 * NS_PER_S &&
         has_settled(sim)) {
-        enter(sim, PHASE_OVER);
         check_requests(sim);
+        if (sim->was_lost) {
+            enter(sim, PHASE_OVER);
+            return;
+        }
+        enter(sim, PHASE_LOSE);
+        sim->was_lost = true;
+        disaster_begin(sim);
+    }
+}
+
+static void step_lose(struct sim *sim)
+{
+    if (!disaster_step(sim)) {
+        if (now_ns(sim) > sim->phase_ns + SETTLE_NS) {
+            broken(sim, "recovery", "it does not come to its end");
+        }
+        return;
+    }
+    enter(sim, PHASE_AFTER);
+    for (uint32_t i = 0; i < sim->node_count; i++) {
+        if (sim->nodes[i].host) {
+            clients_stop(&sim->nodes[i]);
+            clients_start(&sim->nodes[i]);
+        }
+    }
+}
+
+static void step_after(struct sim *sim)
+{
+    if (now_ns(sim) >= sim->phase_ns + AFTER_NS && has_settled(sim)) {
+        enter(sim, PHASE_FINISH);
     }
 }
 
@@ -302,6 +338,7 @@ static void step(struct sim *sim)
         [PHASE_FAULTS] = step_faults, [PHASE_SETTLE] = step_settle,
         [PHASE_LEAVE] = step_leave,   [PHASE_CUT] = step_cut,
         [PHASE_HEAL] = step_heal,     [PHASE_FINISH] = step_finish,
+        [PHASE_LOSE] = step_lose,     [PHASE_AFTER] = step_after,
     };
     for (uint32_t i = 0; i < sim->node_count; i++) {
         node_look(&sim->nodes[i]);

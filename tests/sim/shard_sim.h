@@ -4,7 +4,9 @@
  *
  * Real links over the world's network, real groups on simulated disks. Faults
  * come for a while, then all must be well again; then a node leaves in good
- * order, and one is cut off. The promises that are checked:
+ * order, and one is cut off. At last a majority is gone for good, with or
+ * without its disks, while nothing is under way, and survivors recover. The
+ * promises that are checked:
  *
  * - A term of a group has one leader at most, and all replicas apply the same.
  * - A voter has its replica; a shard is moved when its last move is over.
@@ -14,6 +16,8 @@
  * - Each request is answered once and in time; by a node that is cut off with
  *   ERR_NO_QUORUM.
  * - A node that leaves in good order costs nobody a request.
+ * - What survivors had is there after a recovery, and what is accepted after
+ *   it; old disks that come back change nothing of it.
  * - When all is calm, all nodes have one view, the map is within its bounds,
  *   and every shard is whole and led by its owner.
  */

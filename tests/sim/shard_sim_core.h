@@ -7,6 +7,7 @@
  *   shard_operator.c   orders: members, places
  *   shard_backup.c     shards are exported and restored
  *   shard_fault.c      what goes wrong
+ *   shard_disaster.c   a majority is gone for good, and survivors recover
  *   shard_check.c      the promises
  *   shard_scale.c      large clusters, to be measured
  */
@@ -100,6 +101,8 @@ struct node {
     uint8_t *kept;  /* its copy of the view */
     size_t kept_length;
     bool is_member;      /* it shall run */
+    bool is_lost;        /* in PHASE_LOSE: off, perhaps for ever */
+    bool recovers_meta;  /* when it starts */
     bool is_harmed;      /* what it had was damaged since it was whole */
     uint32_t name_count; /* that it has had */
 
@@ -153,6 +156,8 @@ struct memory {
     struct shard_map map;    /* the newest that anybody has had */
     uint64_t *by_hand_ns;    /* by shard: when an operator moved it */
     uint64_t lost_ns;        /* when a disk lost something; 0: never */
+    bool *is_emptied;        /* by shard: nobody had anything of it, so that it
+                                began anew, empty */
 };
 
 /* ---- all ---- */
@@ -164,6 +169,8 @@ enum phase {
     PHASE_CUT,    /* a node is cut off */
     PHASE_HEAL,   /* it is not any more */
     PHASE_FINISH, /* no new requests */
+    PHASE_LOSE,   /* a majority is gone for good, and is recovered from */
+    PHASE_AFTER,  /* requests again */
     PHASE_OVER,
 };
 
@@ -218,6 +225,7 @@ struct sim {
     struct node *chosen; /* in PHASE_LEAVE and PHASE_CUT */
     struct retirement retirement;
     struct backup backup;
+    bool was_lost; /* PHASE_LOSE has been */
     struct memory memory;
 };
 
@@ -280,6 +288,11 @@ void operate(struct sim *sim);
 /* What was begun goes on. */
 void operator_step(struct sim *sim);
 
+/* Have a change decided; `is_stale`: it must be refused. Copies. */
+void operator_give(struct node *node,
+                   struct view_change *change,
+                   bool is_stale);
+
 /* All that was ordered is taken back. */
 void operator_calm(struct sim *sim);
 
@@ -305,10 +318,21 @@ void faults_end(struct sim *sim, bool all);
 /* A node cannot be reached, nor reach others. */
 void cut_off(struct sim *sim, const struct node *node, bool is_cut);
 
+/* ---- shard_disaster.c ---- */
+
+/* Take the majority of the meta group, and what else there is on its nodes. */
+void disaster_begin(struct sim *sim);
+
+/* What an operator does then. True: it is over, all run again. */
+bool disaster_step(struct sim *sim);
+
 /* ---- shard_check.c ---- */
 
 void memory_open(struct sim *sim);
 void memory_close(struct sim *sim);
+
+/* A shard begins anew: what was applied before does not matter any more. */
+void memory_empty(struct sim *sim, uint32_t shard);
 
 /* After each turn of a node. */
 void check_turn(struct node *node);

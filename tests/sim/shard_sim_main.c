@@ -25,6 +25,7 @@ static const char *const faults[] = {
     FAULT(OLDER_VIEW),    FAULT(HASTY_MOVES),    FAULT(PLACE_OTHER_MAP),
     FAULT(FORGET_PLACED), FAULT(LEAVE_AT_ONCE),  FAULT(REPEAT_UNSAFE),
     FAULT(ANSWER_TWICE),  FAULT(FORGET_REQUEST), FAULT(SILENT_MINORITY),
+    FAULT(RECOVER_TWICE), FAULT(ALL_TAKE_OVER),
 #undef FAULT
 };
 static_assert(sizeof faults / sizeof faults[0] == (size_t)HOST_FAULT_COUNT,
