@@ -265,7 +265,8 @@ enum exit_code backup_folder_note(const struct backup_folder *folder,
     char id[NOTE_BYTES];
     json_t *answer = NULL;
     write_list(list, chosen, folder->manifest.shard_count);
-    (void)snprintf(id, sizeof id, "%s", backup_folder_name(folder));
+    (void)snprintf(id, sizeof id, "%.*s", NOTE_BYTES - 1,
+                   backup_folder_name(folder));
     json_t *args = json_pack("{s:s, s:s}", "id", id, "shards", list);
     struct remote_question question = {
         .verb = verb, .args = args, .changes = true};

@@ -84,15 +84,17 @@ static enum err say_health(struct answer *out,
                            const struct answer_request *request,
                            const struct health *health)
 {
-    char line[sizeof(struct err_detail)];
+    char line[sizeof "not ready"];
     if (request->accepts_json) {
         return say_health_json(out, health);
     }
     if (health->is_so) {
         return say(out, STATUS_OK, health->name);
     }
-    (void)snprintf(line, sizeof line, "%s%s", *health->why ? "" : "not ",
-                   *health->why ? health->why : health->name);
+    if (*health->why) {
+        return say(out, STATUS_UNAVAILABLE, health->why);
+    }
+    (void)snprintf(line, sizeof line, "not %s", health->name);
     return say(out, STATUS_UNAVAILABLE, line);
 }
 
