@@ -171,8 +171,9 @@ void spawner_signal_group(pid_t pid, int signal)
     }
 }
 
-/* All that have ended. A process stays what it was, a zombie whose number
- * nobody else can have, until its group is killed. */
+/* All that have ended. One of ours stays what it was, a zombie whose number
+ * nobody else can have, until its group is killed; what was adopted has left
+ * its group on purpose, and its own lives on. */
 static void reap(struct spawner *spawner)
 {
     for (;;) {
@@ -183,7 +184,10 @@ static void reap(struct spawner *spawner)
             return;
         }
         pid_t pid = info.si_pid;
-        (void)kill(-pid, SIGKILL);
+        if (spawner_command_has(spawner, pid) ||
+            spawner_plugin_has(spawner, pid)) {
+            (void)kill(-pid, SIGKILL);
+        }
         if (waitpid(pid, &status, 0) == pid &&
             !spawner_command_ended(spawner, pid, status)) {
             spawner_plugin_ended(spawner, pid, status);

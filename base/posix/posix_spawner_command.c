@@ -173,13 +173,25 @@ static void say_how(struct spawn_ended *ended,
     }
 }
 
-bool spawner_command_ended(struct spawner *spawner, pid_t pid, int status)
+static struct spawner_command *find_command(const struct spawner *spawner,
+                                            pid_t pid)
 {
-    char why[SPAWN_WHY_BYTES] = "";
     struct spawner_command *command = spawner->commands;
     while (command && command->pid != pid) {
         command = command->next;
     }
+    return command;
+}
+
+bool spawner_command_has(const struct spawner *spawner, pid_t pid)
+{
+    return find_command(spawner, pid) != NULL;
+}
+
+bool spawner_command_ended(struct spawner *spawner, pid_t pid, int status)
+{
+    char why[SPAWN_WHY_BYTES] = "";
+    struct spawner_command *command = find_command(spawner, pid);
     if (!command) {
         return false;
     }

@@ -99,6 +99,10 @@ void spawner_plugin_renew(struct spawner *spawner);
 void spawner_command_clear(struct spawner *spawner);
 void spawner_plugin_clear(struct spawner *spawner);
 
+/* Whether a child is theirs: it leads a group of its own. */
+bool spawner_command_has(const struct spawner *spawner, pid_t pid);
+bool spawner_plugin_has(const struct spawner *spawner, pid_t pid);
+
 /* A child has ended and was reaped: false: it is none of ours. */
 bool spawner_command_ended(struct spawner *spawner, pid_t pid, int status);
 bool spawner_plugin_ended(struct spawner *spawner, pid_t pid, int status);

@@ -354,7 +354,7 @@ static void on_host(struct watch *watch, uint32_t events)
 
 /* ---- the end of a host ---- */
 
-static struct host *find_host(struct spawner *spawner, pid_t pid)
+static struct host *find_host(const struct spawner *spawner, pid_t pid)
 {
     for (struct spawner_plugin *plugin = spawner->plugins; plugin;
          plugin = plugin->next) {
@@ -365,6 +365,11 @@ static struct host *find_host(struct spawner *spawner, pid_t pid)
         }
     }
     return NULL;
+}
+
+bool spawner_plugin_has(const struct spawner *spawner, pid_t pid)
+{
+    return find_host(spawner, pid) != NULL;
 }
 
 static void unlink_host(struct host *host)

@@ -6,9 +6,14 @@
 
 #include "tests/support/check.h"
 
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/owner.h"
 #include "base/posix/posix_helper.h"
@@ -151,6 +156,53 @@ static void is_started_again_when_it_was_killed(void **state)
     close_fixture(&fixture);
 }
 
+static bool is_zombie(long pid)
+{
+    char path[64];
+    char text[256] = "";
+    (void)snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    FILE *file = fopen(path, "re");
+    CHECK(file && fgets(text, sizeof text, file));
+    (void)fclose(file);
+    return strstr(text, ") Z ") != NULL;
+}
+
+/* Until the process has ended, whoever its parent is. */
+static void await_end(long pid)
+{
+    int fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0u);
+    CHECK(fd >= 0 || errno == ESRCH);
+    if (fd >= 0) {
+        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        CHECK(poll(&wait, 1, 30000) == 1);
+        (void)close(fd);
+    }
+}
+
+/* The leader of a session of its own starts another process, and ends. */
+static void a_daemon_lives_until_the_node_ends(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    open_fixture(&fixture, arguments[1]);
+    send_shell(&fixture, 1,
+               "(setsid sh -c 'sleep 1000 >/dev/null 2>&1 & echo $$ $!' &)"
+               " | head -n 1");
+    wait_for(&fixture, 1, 0);
+    char *end = NULL;
+    long leader = strtol(fixture.output, &end, 10);
+    long daemon = strtol(end, NULL, 10);
+    CHECK(leader > 1 && daemon > 1);
+    await_end(leader);
+    send_shell(&fixture, 2, ":"); /* whose end is reaped after the leader's */
+    wait_for(&fixture, 2, 0);
+    CHECK(kill((pid_t)leader, 0) && errno == ESRCH);
+    CHECK(kill((pid_t)daemon, 0) == 0);
+    CHECK(!is_zombie(daemon));
+    close_fixture(&fixture);
+    await_end(daemon);
+}
+
 static void says_that_it_cannot_be_started(void **state)
 {
     (void)state;
@@ -203,6 +255,7 @@ int main(int count, char **values)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_started_when_there_is_something_to_do),
         cmocka_unit_test(is_started_again_when_it_was_killed),
+        cmocka_unit_test(a_daemon_lives_until_the_node_ends),
         cmocka_unit_test(says_that_it_cannot_be_started),
         cmocka_unit_test(calls_the_function_of_a_plugin),
         cmocka_unit_test(closes_without_having_been_needed),
