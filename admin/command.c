@@ -326,6 +326,12 @@ static enum exit_code check_operands(const struct command *command)
                                *verb->operands ? ": at most " : "",
                                verb->operands);
     }
+    for (size_t i = 0; i < command->operand_count; i++) {
+        if (command->operands[i][0] == '\0') {
+            return command_misused(command, "something is empty: %s",
+                                   verb->operands);
+        }
+    }
     return EXIT_CODE_OK;
 }
 

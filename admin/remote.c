@@ -66,6 +66,7 @@ static enum exit_code code_of_answer(enum err err, bool changes)
 {
     switch (err) {
     case ERR_NOT_FOUND: /* a name on the command line that does not exist */
+    case ERR_INVALID:   /* or that cannot */
         return EXIT_CODE_USAGE;
     case ERR_NOT_LEADER:
         return EXIT_CODE_NO_QUORUM;

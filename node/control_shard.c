@@ -60,7 +60,10 @@ static void write_replicas(const struct control *control,
         struct fields item = fields_item_map(&list);
         control_write_node(control, &item, "node", replica->node);
         fields_bool(&item, "voter", replica->is_voter);
-        write_known(&item, "lag", replica->lag != UINT64_MAX, replica->lag);
+        write_known(&item, "lag",
+                    replica->lag != UINT64_MAX &&
+                        control_is_up(control, replica->node),
+                    replica->lag);
         fields_end(&item);
     }
     fields_end(&list);

@@ -85,21 +85,9 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* The words of a command line are kept until the next one. */
-static enum exit_code run(const char *line, bool is_colored)
+/* The words must live until the next command line. */
+static enum exit_code run_words(int count, char **words, bool is_colored)
 {
-    static char words[256];
-    static char *arguments[32];
-    int count = 0;
-    (void)snprintf(words, sizeof words, "%s", line);
-    for (char *next = words; *next;) {
-        arguments[count++] = next;
-        next += strcspn(next, " ");
-        if (*next) {
-            *next++ = '\0';
-        }
-    }
-    arguments[count] = NULL;
     forget();
     last = (struct command){.world = NULL};
     size_t out_length = 0;
@@ -111,10 +99,28 @@ static enum exit_code run(const char *line, bool is_colored)
                                   .talk = talk,
                                   .out_is_colored = is_colored,
                                   .talk_is_colored = is_colored};
-    enum exit_code code = command_run(&world, nouns, count, arguments);
+    enum exit_code code = command_run(&world, nouns, count, words);
     fclose(out);
     fclose(talk);
     return code;
+}
+
+/* The words of a command line are kept until the next one. */
+static enum exit_code run(const char *line, bool is_colored)
+{
+    static char text[256];
+    static char *words[32];
+    int count = 0;
+    (void)snprintf(text, sizeof text, "%s", line);
+    for (char *next = text; *next;) {
+        words[count++] = next;
+        next += strcspn(next, " ");
+        if (*next) {
+            *next++ = '\0';
+        }
+    }
+    words[count] = NULL;
+    return run_words(count, words, is_colored);
 }
 
 static void runs(const char *line)
@@ -159,6 +165,16 @@ static void ends_flags_at_two_dashes(void **state)
     CHECK(command_has(&last, "json"));
     runs("troupe pot boil -");
     assert_string_equal(command_operand(&last, 0), "-");
+}
+
+static void refuses_empty_operands(void **state)
+{
+    (void)state;
+    static char line[][8] = {"troupe", "pot", "boil", "water", ""};
+    char *words[] = {line[0], line[1], line[2], line[3], line[4], NULL};
+    CHECK(run_words(5, words, false) == EXIT_CODE_USAGE);
+    assert_string_equal(printed.out, "");
+    CHECK(strstr(printed.talk, "something is empty: WATER [SALT]"));
 }
 
 static void runs_a_noun_that_is_a_verb(void **state)
@@ -300,6 +316,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(hands_flags_and_operands_to_the_verb),
         TEST(ends_flags_at_two_dashes),
+        TEST(refuses_empty_operands),
         TEST(runs_a_noun_that_is_a_verb),
         TEST(suggests_the_nearest_word),
         TEST(refuses_wrong_use_of_flags),

@@ -1434,6 +1434,17 @@ static void says_so_when_there_is_no_such_thing(void **state)
     CHECK(run("counter get a") == 2);
 }
 
+static void a_name_that_cannot_be_is_wrong_on_the_command_line(void **state)
+{
+    (void)state;
+    static const char why[] = "{\"v\":1,\"why\":\"name: must be a name\"}";
+    answer_times("node.show", ERR_INVALID, why, 0);
+    CHECK(run("node show BETA") == 2);
+    CHECK(says(fixture.talk, "name: must be a name (ERR_INVALID)"));
+    answer_times("node.set", ERR_INVALID, why, 0);
+    CHECK(run("node cordon BETA") == 2);
+}
+
 static void says_so_when_the_answer_is_no_answer(void **state)
 {
     (void)state;
@@ -1969,6 +1980,7 @@ int main(void)
         TEST(says_so_when_nobody_is_there),
         TEST(says_so_when_there_is_no_majority),
         TEST(says_so_when_there_is_no_such_thing),
+        TEST(a_name_that_cannot_be_is_wrong_on_the_command_line),
         TEST(says_so_when_the_answer_is_no_answer),
         TEST(half_a_command_is_misuse),
         TEST(one_must_say_which_cluster),

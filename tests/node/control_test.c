@@ -633,6 +633,19 @@ static void end_change(enum err err, const char *text)
     call->done(call, err, bytes_of_text(text));
 }
 
+/* The replica of shard 0 on a node, as shard.map has it. */
+static struct reader replica_of_shard_0(uint32_t node)
+{
+    struct reader shards = answer_of("shards");
+    CHECK(pack_read_array(&shards) == SHARD_COUNT);
+    struct reader replicas = find(shards, "replicas");
+    CHECK(pack_read_array(&replicas) == NODE_COUNT);
+    for (uint32_t i = 0; i < node; i++) {
+        pack_skip(&replicas);
+    }
+    return replicas;
+}
+
 /* ---- questions ---- */
 
 static void every_verb_that_looks_answers(void **state)
@@ -949,6 +962,19 @@ static void says_when_it_may_have_been_done(void **state)
     ask("node.ls", NULL); /* nothing is done by looking */
     passed_call->done(passed_call, ERR_UNCERTAIN, (struct bytes){0});
     CHECK_ERR(asked.err, ERR_NO_QUORUM);
+}
+
+static void nobody_knows_how_far_behind_a_node_is_that_is_away(void **state)
+{
+    (void)state;
+    host.shards[0].replicas[2].lag = 7;
+    ask("shard.map", NULL);
+    CHECK(number_in(find(replica_of_shard_0(2), "lag")) == 7);
+    host.nodes[2].at_ms = WALL_MS - 10000;
+    ask("shard.map", NULL);
+    struct reader lag = find(replica_of_shard_0(2), "lag");
+    CHECK(pack_peek(&lag) == PACK_NIL);
+    CHECK(number_in(find(replica_of_shard_0(1), "lag")) == 0);
 }
 
 /* ---- steering ---- */
@@ -1820,6 +1846,7 @@ int main(void)
         TEST(every_verb_that_looks_answers),
         TEST(says_that_all_is_well),
         TEST(names_what_is_wrong),
+        TEST(nobody_knows_how_far_behind_a_node_is_that_is_away),
         TEST(names_who_must_be_restarted),
         TEST(says_what_a_node_has_left),
         TEST(tells_its_newest_log_lines),
