@@ -36,12 +36,6 @@ static enum exit_code print_settings(const struct command *command,
     if (err) {
         return command_failed(command, err, "the table");
     }
-    if (answer_number(answer, "settings_version") == 0) {
-        fprintf(world->talk,
-                "The founding did not keep them: this is what %s "
-                "has. `troupe config apply` agrees on them.\n",
-                answer_name(answer, "node"));
-    }
     return EXIT_CODE_OK;
 }
 

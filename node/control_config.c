@@ -13,7 +13,7 @@
 
 /* What is asked for, beside what there is. */
 struct draft {
-    struct view_settings now; /* complete, also where nothing was agreed yet */
+    struct view_settings now; /* complete */
     struct view_settings then;
     struct settings scratch;   /* `then`, as our schema reads it; borrows */
     struct err_detail refused; /* "": nothing is */
@@ -27,26 +27,13 @@ static void draft_clear(struct draft *draft)
 
 /* ---- what there is ---- */
 
-/* What a key lacks in the agreed ones (an older release has agreed on them, or
- * none has) we know of ourselves. */
+/* What was agreed on; a key that is not among it, because the release that
+ * proposed it does not know it, is as we have it. */
 static enum err present_settings(const struct control *control,
                                  struct view_settings *out)
 {
-    const struct view *view = control_view(control);
-    const struct view_settings *agreed = &view->settings;
+    const struct view_settings *agreed = &control_view(control)->settings;
     enum err err = view_settings_make(out, control->config.settings);
-    char number[16];
-    if (!err && agreed->version == 0) {
-        (void)snprintf(number, sizeof number, "%u", view->map.shard_count);
-        err = view_settings_set(out, "cluster.shards", number);
-        (void)snprintf(number, sizeof number, "%u", view->replication);
-        if (!err) {
-            err = view_settings_set(out, "cluster.replication", number);
-        }
-        if (!err) {
-            err = view_settings_set(out, "cluster.name", view->cluster_name);
-        }
-    }
     for (uint32_t i = 0; i < agreed->count && !err; i++) {
         err =
             view_settings_set(out, agreed->list[i].key, agreed->list[i].value);

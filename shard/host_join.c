@@ -554,7 +554,6 @@ static void join(struct host *host)
 /* Of one who asks to join: the values that it has, and what is wrong with
  * them. */
 struct check {
-    const struct host *host;
     struct bytes theirs; /* a map */
     char text[sizeof((struct err_detail *)0)->text];
     size_t length;
@@ -601,38 +600,15 @@ static void compare(struct check *check, const char *key, const char *value)
     }
 }
 
-/* What was agreed is not known: the founders' numbers stand in the view, and
- * the rest is ours. */
-static void compare_with_ours(void *context, const char *key, const char *value)
-{
-    struct check *check = context;
-    const struct view *view = check->host->view;
-    char number[16];
-    if (strcmp(key, "cluster.shards") == 0 ||
-        strcmp(key, "cluster.replication") == 0) {
-        (void)snprintf(number, sizeof number, "%u",
-                       strcmp(key, "cluster.shards") == 0
-                           ? view->map.shard_count
-                           : view->replication);
-        value = number;
-    }
-    compare(check, key, value);
-}
-
 /* Whether a node with such settings of `cluster` can belong to it: all keys
  * that differ, with both values. */
-static enum err check_join(const struct host *host,
+static enum err check_join(const struct view_settings *agreed,
                            struct bytes values,
                            struct err_detail *why)
 {
-    struct check check = {.host = host, .theirs = values};
-    const struct view_settings *agreed = &host->view->settings;
+    struct check check = {.theirs = values};
     for (uint32_t i = 0; i < agreed->count; i++) {
         compare(&check, agreed->list[i].key, agreed->list[i].value);
-    }
-    if (agreed->version == 0) {
-        settings_cluster_values(host->config.settings, compare_with_ours,
-                                &check);
     }
     if (check.count == 0) {
         return ERR_NONE;
@@ -726,7 +702,7 @@ static void on_join(void *context, struct asked *asked, struct bytes question)
         asked_answer(&asked, ERR_NOT_LEADER, (struct bytes){0});
         return;
     }
-    err = check_join(host, values, &why);
+    err = check_join(&host->view->settings, values, &why);
     if (err && members_find_name(&host->view->members, member.name)) {
         /* It could not have followed a change while its disk was gone, and
          * runs with what was agreed when it starts next. */

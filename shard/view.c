@@ -144,9 +144,6 @@ static enum err check_members(const struct members *members,
 static enum err check_settings(const struct view *view, struct err_detail *why)
 {
     uint32_t replication = 0;
-    if (view->settings.version == 0 && view->settings.count == 0) {
-        return ERR_NONE; /* unknown */
-    }
     enum err err = view_settings_check(&view->settings, view->map.shard_count,
                                        &replication, why);
     if (err) {

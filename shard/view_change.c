@@ -384,7 +384,7 @@ static enum err do_found(struct view *view, const struct view_change *change)
     view->founders = founders;
     view->map = map;
     view->settings = settings;
-    view->settings.version = settings.count > 0 ? view->version + 1 : 0;
+    view->settings.version = view->version + 1;
     return ERR_NONE;
 }
 

@@ -3,14 +3,14 @@
  *
  *   view    [format, version, cluster id, cluster name, replication,
  *            feature level, is founded, is paused, members, founders, map,
- *            settings?, meta generation?,
- *            [[shard, node, disk, is empty, ...] ...]?, ...]
+ *            settings, meta generation,
+ *            [[shard, node, disk, is empty, ...] ...], ...]
  *   change  [format, kind, at, who, text, body, ...]
  *
  * and a change's body, by its kind:
  *
  *   FOUND                   [cluster id, cluster name, replication, members,
- *                            map, settings?, ...]
+ *                            map, settings, ...]
  *   MEMBER_ADD, MEMBER_SET  [member, ...]
  *   MEMBER_FORGET           [number, ...]
  *   PLACE                   [map version, [[shard, [node ...], ...] ...], ...]
@@ -21,8 +21,6 @@
  *   RECOVER_META            [generation, ...]
  *   FOUNDED, NOTE           [...]
  *   SETTINGS                [settings, ...]
- *
- * Older releases did not write what has a "?".
  *
  * A release may append fields where it says "...": those that it does not
  * know are skipped. What cannot be skipped has another format number, or
@@ -40,8 +38,6 @@
 #include <string.h>
 
 #define FORMAT 1
-#define VIEW_FIELDS_MIN 11 /* up to the map */
-#define VIEW_FIELDS_SETTINGS 12
 #define VIEW_FIELDS 14
 #define RECOVERY_FIELDS 4
 #define CHANGE_FIELDS 6
@@ -152,15 +148,6 @@ static void decode_scalars(struct view *view, struct reader *reader)
     view->is_paused = pack_read_bool(reader);
 }
 
-static enum err decode_tables(struct view *view, struct reader *reader)
-{
-    enum err err = members_decode(&view->members, reader);
-    if (!err) {
-        err = members_decode(&view->founders, reader);
-    }
-    return err ? err : shard_map_decode(&view->map, reader);
-}
-
 static void decode_recovery(struct view_recovery *recovery,
                             struct reader *reader)
 {
@@ -176,7 +163,6 @@ static void decode_recovery(struct view_recovery *recovery,
     }
 }
 
-/* What stands behind the map. */
 static enum err decode_recoveries(struct view *view, struct reader *reader)
 {
     view->meta_generation = (uint32_t)pack_read_uint_to(reader, UINT32_MAX);
@@ -197,6 +183,21 @@ static enum err decode_recoveries(struct view *view, struct reader *reader)
     return reader->failed ? ERR_MALFORMED : ERR_NONE;
 }
 
+static enum err decode_tables(struct view *view, struct reader *reader)
+{
+    enum err err = members_decode(&view->members, reader);
+    if (!err) {
+        err = members_decode(&view->founders, reader);
+    }
+    if (!err) {
+        err = shard_map_decode(&view->map, reader);
+    }
+    if (!err) {
+        err = view_settings_decode(&view->settings, reader);
+    }
+    return err ? err : decode_recoveries(view, reader);
+}
+
 static bool holds_together(const struct view *view)
 {
     if (view->version > 0) {
@@ -214,7 +215,7 @@ enum err view_decode(struct view **out, struct bytes bytes)
     scoped(view_close) struct view *view = NULL;
     struct reader reader = reader_of(bytes);
     uint32_t field_count = 0;
-    enum err err = read_head(&field_count, VIEW_FIELDS_MIN, &reader);
+    enum err err = read_head(&field_count, VIEW_FIELDS, &reader);
     if (!err) {
         err = view_open(&view);
     }
@@ -223,17 +224,8 @@ enum err view_decode(struct view **out, struct bytes bytes)
     }
     decode_scalars(view, &reader);
     err = reader.failed ? ERR_MALFORMED : decode_tables(view, &reader);
-    uint32_t known_count = VIEW_FIELDS_MIN;
-    if (!err && field_count >= VIEW_FIELDS_SETTINGS) {
-        known_count = VIEW_FIELDS_SETTINGS;
-        err = view_settings_decode(&view->settings, &reader);
-    }
-    if (!err && field_count >= VIEW_FIELDS) {
-        known_count = VIEW_FIELDS;
-        err = decode_recoveries(view, &reader);
-    }
     if (!err) {
-        err = read_end(&reader, field_count - known_count);
+        err = read_end(&reader, field_count - VIEW_FIELDS);
     }
     if (err) {
         return err;
@@ -309,6 +301,7 @@ static void encode_found(const struct view_change *change,
     pack_uint(writer, change->replication);
     members_encode(&change->members, writer);
     shard_map_encode(&change->map, writer);
+    view_settings_encode(&change->settings, writer);
 }
 
 static enum err decode_found(struct view_change *change, struct reader *reader)
@@ -320,7 +313,10 @@ static enum err decode_found(struct view_change *change, struct reader *reader)
         return ERR_MALFORMED;
     }
     enum err err = members_decode(&change->members, reader);
-    return err ? err : shard_map_decode(&change->map, reader);
+    if (!err) {
+        err = shard_map_decode(&change->map, reader);
+    }
+    return err ? err : view_settings_decode(&change->settings, reader);
 }
 
 static void encode_member(const struct view_change *change,
@@ -470,25 +466,20 @@ static const struct {
     void (*encode)(const struct view_change *change, struct writer *writer);
     /* What the reader does not remember: of tables, and ERR_MEMORY. */
     enum err (*decode)(struct view_change *change, struct reader *reader);
-    /* One more field, which older releases did not write. NULL: none */
-    void (*encode_more)(const struct view_change *change,
-                        struct writer *writer);
-    enum err (*decode_more)(struct view_change *change, struct reader *reader);
 } bodies[VIEW_CHANGE_KIND_COUNT] = {
-    [VIEW_FOUND] = {5, encode_found, decode_found, encode_settings,
-                    decode_settings},
-    [VIEW_FOUNDED] = {0, NULL, NULL, NULL, NULL},
-    [VIEW_MEMBER_ADD] = {1, encode_member, decode_member, NULL, NULL},
-    [VIEW_MEMBER_SET] = {1, encode_member, decode_member, NULL, NULL},
-    [VIEW_MEMBER_FORGET] = {1, encode_number, decode_number, NULL, NULL},
-    [VIEW_PLACE] = {2, encode_moves, decode_moves, NULL, NULL},
-    [VIEW_PAUSE] = {1, encode_flag, decode_flag, NULL, NULL},
-    [VIEW_RECOVER] = {4, encode_recover, decode_recover, NULL, NULL},
-    [VIEW_NOTE] = {0, NULL, NULL, NULL, NULL},
-    [VIEW_LEVEL] = {1, encode_number, decode_number, NULL, NULL},
-    [VIEW_SETTINGS] = {1, encode_settings, decode_settings, NULL, NULL},
-    [VIEW_RECOVERED] = {2, encode_recovered, decode_recovered, NULL, NULL},
-    [VIEW_RECOVER_META] = {1, encode_generation, decode_generation, NULL, NULL},
+    [VIEW_FOUND] = {6, encode_found, decode_found},
+    [VIEW_FOUNDED] = {0, NULL, NULL},
+    [VIEW_MEMBER_ADD] = {1, encode_member, decode_member},
+    [VIEW_MEMBER_SET] = {1, encode_member, decode_member},
+    [VIEW_MEMBER_FORGET] = {1, encode_number, decode_number},
+    [VIEW_PLACE] = {2, encode_moves, decode_moves},
+    [VIEW_PAUSE] = {1, encode_flag, decode_flag},
+    [VIEW_RECOVER] = {4, encode_recover, decode_recover},
+    [VIEW_NOTE] = {0, NULL, NULL},
+    [VIEW_LEVEL] = {1, encode_number, decode_number},
+    [VIEW_SETTINGS] = {1, encode_settings, decode_settings},
+    [VIEW_RECOVERED] = {2, encode_recovered, decode_recovered},
+    [VIEW_RECOVER_META] = {1, encode_generation, decode_generation},
 };
 
 /* ---- changes ---- */
@@ -511,13 +502,9 @@ void view_change_encode(const struct view_change *change, struct writer *writer)
     pack_int(writer, change->at_ms);
     pack_text(writer, change->who);
     pack_text(writer, change->text);
-    bool has_more = bodies[change->kind].encode_more != NULL;
-    pack_record(writer, bodies[change->kind].field_count + has_more);
+    pack_record(writer, bodies[change->kind].field_count);
     if (bodies[change->kind].encode) {
         bodies[change->kind].encode(change, writer);
-    }
-    if (has_more) {
-        bodies[change->kind].encode_more(change, writer);
     }
     pack_record_end(writer); /* the body */
     pack_record_end(writer);
@@ -530,11 +517,6 @@ static enum err decode_body(struct view_change *change, struct reader *reader)
     enum err err = ERR_NONE;
     if (!reader->failed && bodies[change->kind].decode) {
         err = bodies[change->kind].decode(change, reader);
-    }
-    if (!err && !reader->failed && bodies[change->kind].decode_more &&
-        count > known_count) {
-        err = bodies[change->kind].decode_more(change, reader);
-        known_count++;
     }
     if (err || reader->failed) {
         return err ? err : ERR_MALFORMED;

@@ -26,7 +26,7 @@ struct view_setting {
 };
 
 struct view_settings {
-    uint64_t version; /* 0: unknown, by a founding that did not tell them */
+    uint64_t version; /* 0: nothing is founded yet */
     uint32_t count;
     struct view_setting *list; /* NULL: none */
 };

@@ -85,7 +85,15 @@ static struct view *founded(void)
         found.map.places[i] =
             (struct shard_place){.replica_count = 1, .replicas = {i % 2}};
     }
+    static const char *const settings[][2] = {{"cluster.name", "c"},
+                                              {"cluster.shards", "3"},
+                                              {"cluster.replication", "2"}};
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+        MUST(view_settings_set(&found.settings, settings[i][0],
+                               settings[i][1]) == ERR_NONE);
+    }
     MUST(view_open(&view) == ERR_NONE);
+    MUST(view_check(view, &found, NULL) == ERR_NONE);
     MUST(view_change(view, &found) == ERR_NONE);
     view_change_clear(&found);
     return view;

@@ -84,6 +84,7 @@ static struct view *agree(const struct fixture *fixture,
     struct view *view = test_view(3, 8, 1);
     struct view_change change = test_change(VIEW_SETTINGS);
     CHECK_OK(view_settings_make(&change.settings, &fixture->settings));
+    change.settings.version = view->settings.version;
     CHECK_OK(view_settings_set(&change.settings, key, value));
     CHECK_OK(view_check(view, &change, NULL));
     CHECK_OK(view_change(view, &change));

@@ -31,6 +31,20 @@ static inline struct member test_member(uint32_t number)
     return member;
 }
 
+/* Those that a view of so many shards can have. */
+static inline struct view_settings test_settings(uint32_t shard_count,
+                                                 uint32_t replication)
+{
+    struct view_settings settings = {0};
+    char number[16];
+    (void)snprintf(number, sizeof number, "%u", shard_count);
+    CHECK_OK(view_settings_set(&settings, "cluster.name", "test"));
+    CHECK_OK(view_settings_set(&settings, "cluster.shards", number));
+    (void)snprintf(number, sizeof number, "%u", replication);
+    CHECK_OK(view_settings_set(&settings, "cluster.replication", number));
+    return settings;
+}
+
 /* Members 0 .. member_count-1; each shard stands on the next `replication`. */
 static inline struct view_change test_founding(uint32_t member_count,
                                                uint32_t shard_count,
@@ -42,7 +56,9 @@ static inline struct view_change test_founding(uint32_t member_count,
                                  .at_ms = 1000,
                                  .cluster_id = {1, 2, 3},
                                  .cluster_name = "test",
-                                 .replication = replication};
+                                 .replication = replication,
+                                 .settings =
+                                     test_settings(shard_count, replication)};
     for (uint32_t i = 0; i < member_count; i++) {
         struct member member = test_member(i);
         CHECK_OK(members_add(&change.members, &member));
@@ -57,20 +73,6 @@ static inline struct view_change test_founding(uint32_t member_count,
         }
     }
     return change;
-}
-
-/* Those that a view of so many shards can have. */
-static inline struct view_settings test_settings(uint32_t shard_count,
-                                                 uint32_t replication)
-{
-    struct view_settings settings = {0};
-    char number[16];
-    (void)snprintf(number, sizeof number, "%u", shard_count);
-    CHECK_OK(view_settings_set(&settings, "cluster.name", "test"));
-    CHECK_OK(view_settings_set(&settings, "cluster.shards", number));
-    (void)snprintf(number, sizeof number, "%u", replication);
-    CHECK_OK(view_settings_set(&settings, "cluster.replication", number));
-    return settings;
 }
 
 static inline struct view_change test_change(enum view_change_kind kind)
@@ -147,12 +149,7 @@ static inline struct view_change test_random_change(struct seeded *seeded,
         kind = VIEW_FOUND;
     }
     if (kind == VIEW_FOUND) {
-        struct view_change found =
-            test_founding(1 + (uint32_t)seeded_below(seeded, 6), 16, 1);
-        if (seeded_below(seeded, 2)) {
-            found.settings = test_settings(16, 1);
-        }
-        return found;
+        return test_founding(1 + (uint32_t)seeded_below(seeded, 6), 16, 1);
     }
     struct view_change change = test_change((enum view_change_kind)kind);
     change.at_ms = (int64_t)seeded_u64(seeded);

@@ -147,7 +147,7 @@ static void change_settings(struct sim *sim)
 {
     struct node *node = some_member(sim);
     const struct view *view = node ? host_view(node->host) : NULL;
-    if (!view || view->settings.version == 0) {
+    if (!view) {
         return;
     }
     bool is_stale = chance(sim, 20) && view->settings.version > 1;
