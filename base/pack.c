@@ -423,3 +423,23 @@ void pack_skip_count(struct reader *reader, uint32_t count)
         pack_skip(reader);
     }
 }
+
+enum err pack_read_version(struct reader *reader,
+                           uint64_t version,
+                           uint32_t known,
+                           uint32_t *more)
+{
+    uint32_t count = pack_read_array_of(reader, 1, UINT32_MAX);
+    uint64_t read = pack_read_uint(reader);
+    if (reader->failed) {
+        return ERR_MALFORMED;
+    }
+    if (read != version) {
+        return ERR_VERSION;
+    }
+    if (count < known) {
+        return ERR_MALFORMED;
+    }
+    *more = count - known;
+    return ERR_NONE;
+}

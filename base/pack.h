@@ -12,6 +12,7 @@
 #define BASE_PACK_H
 
 #include "base/bytes.h"
+#include "base/err.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -102,5 +103,18 @@ void pack_skip(struct reader *reader);
 
 /* Skip `count` values: what a newer release has added to an array. */
 void pack_skip_count(struct reader *reader, uint32_t count);
+
+/*
+ * Begin reading [version, ...], of which we know `known` values, the version
+ * among them. `*more`: what a newer release has added behind them, for
+ * pack_skip_count().
+ *
+ * ERR_MALFORMED   no such array, or too few values
+ * ERR_VERSION     of another version, however many values it has
+ */
+FALLIBLE pack_read_version(struct reader *reader,
+                           uint64_t version,
+                           uint32_t known,
+                           uint32_t *more);
 
 #endif

@@ -287,16 +287,13 @@ static enum err decode_list(struct members *out,
 
 enum err members_decode(struct members *out, struct reader *reader)
 {
-    uint32_t field_count = pack_read_array_of(reader, 1, UINT32_MAX);
-    uint64_t format = pack_read_uint(reader);
-    if (reader->failed) {
-        return ERR_MALFORMED;
-    }
-    if (format != FORMAT) {
-        return ERR_VERSION;
+    uint32_t more = 0;
+    enum err err = pack_read_version(reader, FORMAT, TABLE_FIELDS, &more);
+    if (err) {
+        return err;
     }
     uint32_t count = pack_read_array_of(reader, 0, MEMBER_NUMBERS_MAX);
-    if (reader->failed || field_count < TABLE_FIELDS) {
+    if (reader->failed) {
         return ERR_MALFORMED;
     }
     scoped(members_clear) struct members members = {
@@ -304,11 +301,11 @@ enum err members_decode(struct members *out, struct reader *reader)
     if (count > 0 && !members.list) {
         return ERR_MEMORY;
     }
-    enum err err = decode_list(&members, count, reader);
+    err = decode_list(&members, count, reader);
     if (err) {
         return err;
     }
-    pack_skip_count(reader, field_count - TABLE_FIELDS);
+    pack_skip_count(reader, more);
     if (reader->failed) {
         return ERR_MALFORMED;
     }

@@ -32,22 +32,6 @@ void archive_ask_encode(const struct archive_ask *ask, struct writer *writer)
     pack_record_end(writer);
 }
 
-/* How many fields there are. */
-static enum err read_version(struct reader *reader,
-                             uint32_t count_min,
-                             uint32_t *count)
-{
-    *count = pack_read_array(reader);
-    uint64_t version = pack_read_uint(reader);
-    if (reader->failed) {
-        return ERR_MALFORMED;
-    }
-    if (version != VERSION) {
-        return ERR_VERSION;
-    }
-    return *count < count_min ? ERR_MALFORMED : ERR_NONE;
-}
-
 static enum err read_end(struct reader *reader, uint32_t more)
 {
     pack_skip_count(reader, more);
@@ -57,8 +41,8 @@ static enum err read_end(struct reader *reader, uint32_t more)
 enum err archive_ask_decode(struct archive_ask *out, struct bytes bytes)
 {
     struct reader reader = reader_of(bytes);
-    uint32_t count;
-    enum err err = read_version(&reader, ASK_FIELDS, &count);
+    uint32_t more = 0;
+    enum err err = pack_read_version(&reader, VERSION, ASK_FIELDS, &more);
     if (err) {
         return err;
     }
@@ -71,7 +55,7 @@ enum err archive_ask_decode(struct archive_ask *out, struct bytes bytes)
     };
     pack_read_text(&reader, ask.who, sizeof ask.who);
     ask.bytes = pack_read_bin(&reader);
-    err = read_end(&reader, count - ASK_FIELDS);
+    err = read_end(&reader, more);
     if (err || ask.kind == 0 || ask.session == 0 ||
         !utf8_is_printable(ask.who)) {
         return ERR_MALFORMED;
@@ -99,8 +83,8 @@ void archive_answer_encode(const struct archive_answer *answer,
 enum err archive_answer_decode(struct archive_answer *out, struct bytes bytes)
 {
     struct reader reader = reader_of(bytes);
-    uint32_t count;
-    enum err err = read_version(&reader, ANSWER_FIELDS, &count);
+    uint32_t more = 0;
+    enum err err = pack_read_version(&reader, VERSION, ANSWER_FIELDS, &more);
     if (err) {
         return err;
     }
@@ -112,7 +96,7 @@ enum err archive_answer_decode(struct archive_answer *out, struct bytes bytes)
         .digest = pack_read_uint(&reader),
     };
     answer.bytes = pack_read_bin(&reader);
-    err = read_end(&reader, count - ANSWER_FIELDS);
+    err = read_end(&reader, more);
     if (!err) {
         *out = answer;
     }

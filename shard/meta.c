@@ -385,24 +385,24 @@ static enum err decode_snapshot(struct view **view,
                                 struct bytes bytes)
 {
     struct reader reader = reader_of(bytes);
-    uint32_t field_count = pack_read_array_of(&reader, 1, UINT32_MAX);
-    uint64_t format = pack_read_uint(&reader);
-    if (!reader.failed && format != FORMAT) {
-        return ERR_VERSION;
+    uint32_t more = 0;
+    enum err err = pack_read_version(&reader, FORMAT, SNAPSHOT_FIELDS, &more);
+    if (err) {
+        return err;
     }
     uint64_t line_count = pack_read_uint_to(&reader, INT64_MAX);
     struct bytes view_bytes = pack_read_bin(&reader);
-    if (reader.failed || field_count < SNAPSHOT_FIELDS) {
+    if (reader.failed) {
         return ERR_MALFORMED;
     }
-    enum err err = view_decode(view, view_bytes);
+    err = view_decode(view, view_bytes);
     if (!err) {
         err = decode_lines(journal, line_count, &reader);
     }
     if (err) {
         return err;
     }
-    pack_skip_count(&reader, field_count - SNAPSHOT_FIELDS);
+    pack_skip_count(&reader, more);
     return reader.failed || reader_left(&reader) > 0 ? ERR_MALFORMED : ERR_NONE;
 }
 

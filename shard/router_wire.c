@@ -15,22 +15,6 @@ enum flag {
     FLAG_FOR_ARCHIVE = 4,
 };
 
-/* How many fields follow the version. */
-static enum err read_version(struct reader *reader,
-                             uint32_t count_min,
-                             uint32_t *count)
-{
-    *count = pack_read_array(reader);
-    uint64_t version = pack_read_uint(reader);
-    if (reader->failed) {
-        return ERR_MALFORMED;
-    }
-    if (version != VERSION) {
-        return ERR_VERSION;
-    }
-    return *count < count_min ? ERR_MALFORMED : ERR_NONE;
-}
-
 size_t router_ask_bytes_max(const struct router_ask *ask)
 {
     return ASK_HEAD_BYTES_MAX + ask->command.length;
@@ -56,8 +40,8 @@ enum err router_ask_decode(struct router_ask *out,
                            struct bytes bytes)
 {
     struct reader reader = reader_of(bytes);
-    uint32_t count;
-    enum err err = read_version(&reader, ASK_FIELDS, &count);
+    uint32_t more = 0;
+    enum err err = pack_read_version(&reader, VERSION, ASK_FIELDS, &more);
     if (err) {
         return err;
     }
@@ -69,7 +53,7 @@ enum err router_ask_decode(struct router_ask *out,
     ask.may_repeat = (flags & FLAG_MAY_REPEAT) != 0;
     ask.for_archive = (flags & FLAG_FOR_ARCHIVE) != 0;
     ask.command = pack_read_bin(&reader);
-    pack_skip_count(&reader, count - ASK_FIELDS);
+    pack_skip_count(&reader, more);
     if (reader.failed || reader_left(&reader) > 0) {
         return ERR_MALFORMED;
     }
@@ -94,8 +78,8 @@ void router_hint_encode(const struct router_hint *hint, struct writer *writer)
 enum err router_hint_decode(struct router_hint *out, struct bytes bytes)
 {
     struct reader reader = reader_of(bytes);
-    uint32_t count;
-    enum err err = read_version(&reader, HINT_FIELDS, &count);
+    uint32_t more = 0;
+    enum err err = pack_read_version(&reader, VERSION, HINT_FIELDS, &more);
     if (err) {
         return err;
     }
@@ -107,7 +91,7 @@ enum err router_hint_decode(struct router_hint *out, struct bytes bytes)
             (uint32_t)pack_read_uint_to(&reader, MEMBER_NUMBERS_MAX - 1);
     }
     hint.view_version = pack_read_uint(&reader);
-    pack_skip_count(&reader, count - HINT_FIELDS);
+    pack_skip_count(&reader, more);
     if (reader.failed || reader_left(&reader) > 0) {
         return ERR_MALFORMED;
     }

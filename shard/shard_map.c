@@ -227,26 +227,10 @@ static void decode_place(struct shard_place *out, struct reader *reader)
     }
 }
 
-/* Begin reading a map or a delta: how many fields it has. */
-static enum err read_head(uint32_t *field_count,
-                          uint32_t field_min,
-                          struct reader *reader)
-{
-    *field_count = pack_read_array_of(reader, 1, UINT32_MAX);
-    uint64_t format = pack_read_uint(reader);
-    if (reader->failed) {
-        return ERR_MALFORMED;
-    }
-    if (format != FORMAT) {
-        return ERR_VERSION;
-    }
-    return *field_count < field_min ? ERR_MALFORMED : ERR_NONE;
-}
-
 enum err shard_map_decode(struct shard_map *out, struct reader *reader)
 {
-    uint32_t field_count;
-    enum err err = read_head(&field_count, MAP_FIELDS, reader);
+    uint32_t more = 0;
+    enum err err = pack_read_version(reader, FORMAT, MAP_FIELDS, &more);
     if (err) {
         return err;
     }
@@ -261,7 +245,7 @@ enum err shard_map_decode(struct shard_map *out, struct reader *reader)
     for (uint32_t i = 0; i < shard_count && !reader->failed; i++) {
         decode_place(&map.places[i], reader);
     }
-    pack_skip_count(reader, field_count - MAP_FIELDS);
+    pack_skip_count(reader, more);
     if (reader->failed) {
         return ERR_MALFORMED;
     }
@@ -286,8 +270,8 @@ static void apply_changes(struct shard_map *map, struct reader *reader)
 
 enum err shard_map_delta_apply(struct shard_map *map, struct reader *reader)
 {
-    uint32_t field_count;
-    enum err err = read_head(&field_count, DELTA_FIELDS, reader);
+    uint32_t more = 0;
+    enum err err = pack_read_version(reader, FORMAT, DELTA_FIELDS, &more);
     if (err) {
         return err;
     }
@@ -307,7 +291,7 @@ enum err shard_map_delta_apply(struct shard_map *map, struct reader *reader)
     }
     changed.version = to;
     apply_changes(&changed, reader);
-    pack_skip_count(reader, field_count - DELTA_FIELDS);
+    pack_skip_count(reader, more);
     if (reader->failed) {
         return ERR_MALFORMED;
     }

@@ -54,22 +54,6 @@ static_assert(16 * NUMBER_BYTES_MAX + CLUSTER_ID_BYTES +
                   SCALARS_BYTES_MAX,
               "all that is neither a table nor a text of a change");
 
-/* Begin reading a view or a change: how many fields follow the format. */
-static enum err read_head(uint32_t *field_count,
-                          uint32_t field_min,
-                          struct reader *reader)
-{
-    *field_count = pack_read_array_of(reader, 1, UINT32_MAX);
-    uint64_t format = pack_read_uint(reader);
-    if (reader->failed) {
-        return ERR_MALFORMED;
-    }
-    if (format != FORMAT) {
-        return ERR_VERSION;
-    }
-    return *field_count < field_min ? ERR_MALFORMED : ERR_NONE;
-}
-
 static void read_cluster_id(struct reader *reader, uint8_t *to)
 {
     struct bytes id = pack_read_bin(reader);
@@ -214,8 +198,8 @@ enum err view_decode(struct view **out, struct bytes bytes)
 {
     scoped(view_close) struct view *view = NULL;
     struct reader reader = reader_of(bytes);
-    uint32_t field_count = 0;
-    enum err err = read_head(&field_count, VIEW_FIELDS, &reader);
+    uint32_t more = 0;
+    enum err err = pack_read_version(&reader, FORMAT, VIEW_FIELDS, &more);
     if (!err) {
         err = view_open(&view);
     }
@@ -225,7 +209,7 @@ enum err view_decode(struct view **out, struct bytes bytes)
     decode_scalars(view, &reader);
     err = reader.failed ? ERR_MALFORMED : decode_tables(view, &reader);
     if (!err) {
-        err = read_end(&reader, field_count - VIEW_FIELDS);
+        err = read_end(&reader, more);
     }
     if (err) {
         return err;
@@ -528,8 +512,8 @@ enum err view_change_decode(struct view_change *out, struct bytes bytes)
 {
     scoped(view_change_clear) struct view_change change = {0};
     struct reader reader = reader_of(bytes);
-    uint32_t field_count = 0;
-    enum err err = read_head(&field_count, CHANGE_FIELDS, &reader);
+    uint32_t more = 0;
+    enum err err = pack_read_version(&reader, FORMAT, CHANGE_FIELDS, &more);
     if (err) {
         return err;
     }
@@ -547,7 +531,7 @@ enum err view_change_decode(struct view_change *out, struct bytes bytes)
     }
     err = decode_body(&change, &reader);
     if (!err) {
-        err = read_end(&reader, field_count - CHANGE_FIELDS);
+        err = read_end(&reader, more);
     }
     if (err) {
         return err;

@@ -466,6 +466,27 @@ static void numbers_and_counts_stay_within_what_is_said(void **state)
     CHECK(r.failed);
 }
 
+static enum err read_version(struct bytes bytes, uint32_t *more)
+{
+    struct reader r = reader_of(bytes);
+    return pack_read_version(&r, 3, 2, more);
+}
+
+static void a_record_of_a_known_version_may_have_more(void **state)
+{
+    (void)state;
+    uint32_t more = 9;
+    CHECK(read_version(bytes_of("\x92\x03\x01", 3), &more) == ERR_NONE);
+    CHECK(more == 0);
+    CHECK(read_version(bytes_of("\x94\x03\x01\x01\x01", 5), &more) == ERR_NONE);
+    CHECK(more == 2);
+    CHECK(read_version(bytes_of("\x91\x03", 2), &more) == ERR_MALFORMED);
+    CHECK(read_version(bytes_of("\x91\x04", 2), &more) == ERR_VERSION);
+    CHECK(read_version(bytes_of("\x90", 1), &more) == ERR_MALFORMED);
+    CHECK(read_version(bytes_of("\x92\xc0\x01", 3), &more) == ERR_MALFORMED);
+    CHECK(more == 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -483,6 +504,7 @@ int main(void)
         cmocka_unit_test(a_text_must_fit_and_hold_no_zero),
         cmocka_unit_test(skipping_stops_at_the_greatest_depth),
         cmocka_unit_test(numbers_and_counts_stay_within_what_is_said),
+        cmocka_unit_test(a_record_of_a_known_version_may_have_more),
         cmocka_unit_test(reads_as_msgpack_c_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
