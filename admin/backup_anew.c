@@ -1,21 +1,21 @@
 #include "admin/backup_anew.h"
 
 #include "admin/answer.h"
-#include "admin/interrupt.h"
+#include "admin/waiting.h"
 #include "base/scope.h"
 
 #include <string.h>
 
-#define LOOK_MS 500
-#define LOOKS_MAX 120
+#define DEADLINE_MS 60000 /* until what was begun anew is led */
 
 static enum exit_code look(struct remote *remote,
                            uint32_t shard,
                            json_t **map,
-                           const json_t **about)
+                           const json_t **about,
+                           struct err_detail *why)
 {
     struct remote_question question = {.verb = "shard.map"};
-    enum exit_code code = remote_ask(remote, &question, map);
+    enum exit_code code = remote_try(remote, &question, map, why);
     *about =
         code ? NULL
              : answer_find_number(answer_at(*map, "shards"), "shard", shard);
@@ -65,25 +65,34 @@ static enum exit_code recover(struct remote *remote,
     return remote_ask(remote, &question, &answer);
 }
 
+struct begun {
+    struct remote *remote;
+    uint32_t shard;
+};
+
+static enum exit_code look_for_leader(void *context,
+                                      bool *is_done,
+                                      struct err_detail *why)
+{
+    const struct begun *begun = context;
+    scoped(answer_clear) json_t *map = NULL;
+    const json_t *about = NULL;
+    enum exit_code code = look(begun->remote, begun->shard, &map, &about, why);
+    *is_done = !code && answer_text(about, "leader");
+    return code;
+}
+
 static enum exit_code await_leader(const struct command *command,
                                    struct remote *remote,
                                    uint32_t shard)
 {
-    const struct interrupt *interrupt = command->world->interrupt;
-    for (uint32_t i = 0; i < LOOKS_MAX; i++) {
-        scoped(answer_clear) json_t *map = NULL;
-        const json_t *about = NULL;
-        enum exit_code code = look(remote, shard, &map, &about);
-        if (code || answer_text(about, "leader")) {
-            return code;
-        }
-        if (!interrupt->wait(interrupt->context, LOOK_MS)) {
-            return EXIT_CODE_PARTIAL;
-        }
-    }
-    command_say(command, "shard %u was begun anew and has no leader yet",
-                shard);
-    return EXIT_CODE_TIMEOUT;
+    struct begun begun = {.remote = remote, .shard = shard};
+    return waiting_run(
+        &(struct waiting){.command = command,
+                          .deadline_ms = DEADLINE_MS,
+                          .goes_on = "it was begun anew and has no leader yet.",
+                          .look = look_for_leader,
+                          .context = &begun});
 }
 
 enum exit_code backup_anew(const struct command *command,
@@ -92,9 +101,14 @@ enum exit_code backup_anew(const struct command *command,
 {
     scoped(answer_clear) json_t *map = NULL;
     const json_t *about = NULL;
-    enum exit_code code = look(remote, shard, &map, &about);
-    if (code || strcmp(answer_name(about, "state"), "no_leader") != 0) {
+    struct err_detail why = {{0}};
+    enum exit_code code = look(remote, shard, &map, &about, &why);
+    if (code) {
+        command_say(command, "%s", why.text);
         return code;
+    }
+    if (strcmp(answer_name(about, "state"), "no_leader") != 0) {
+        return EXIT_CODE_OK;
     }
     const json_t *wanted = answer_at(about, "wanted");
     for (size_t i = 0; !code && i < json_array_size(wanted); i++) {

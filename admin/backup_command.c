@@ -14,7 +14,7 @@ static const struct command_flag restore_flags[] = {
     {.name = "group",
      .value = "N",
      .text = "this group alone (shard N-1); begun anew if it is lost"},
-    {.name = "yes", .text = "do not ask"},
+    YES_FLAG,
     {0}};
 
 static const struct command_verb verbs[] = {

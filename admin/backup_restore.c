@@ -4,8 +4,8 @@
 #include "admin/backup_talk.h"
 #include "admin/backup_verbs.h"
 #include "admin/human.h"
-#include "admin/interrupt.h"
 #include "admin/store_print.h"
+#include "admin/waiting.h"
 #include "base/scope.h"
 #include "shard/shard_map.h"
 
@@ -115,7 +115,6 @@ static bool confirm(const struct restore *restore)
 {
     char created[STORE_PRINT_TIME_BYTES];
     const struct backup_manifest *manifest = &restore->folder.manifest;
-    const struct interrupt *interrupt = restore->command->world->interrupt;
     store_print_time(created, manifest->created_ms);
     fprintf(restore->command->world->talk,
             "%u of %u shards of cluster %s become what %s was at %s; what has "
@@ -126,10 +125,7 @@ static bool confirm(const struct restore *restore)
         fprintf(restore->command->world->talk,
                 "It is another cluster than the backup was made of.\n");
     }
-    interrupt->release(interrupt->context);
-    bool is_so = command_confirm(restore->command, restore->cluster_name);
-    interrupt->hold(interrupt->context);
-    return is_so;
+    return waiting_confirm(restore->command, restore->cluster_name);
 }
 
 /* ---- doing it ---- */

@@ -2,6 +2,7 @@
 
 #include "admin/human.h"
 #include "admin/interrupt.h"
+#include "admin/waiting.h"
 #include "base/time_units.h"
 #include "shard/archive_wire.h"
 #include "shard/host_service.h"
@@ -22,7 +23,6 @@
 enum exit_code backup_talk_init(struct backup_talk *out,
                                 const struct command *command)
 {
-    const struct interrupt *interrupt = command->world->interrupt;
     struct backup_talk talk = {.command = command,
                                .said_ns = clock_now_ns(command->world->clock)};
     /* Twice: the archive's within the router's. */
@@ -30,8 +30,7 @@ enum exit_code backup_talk_init(struct backup_talk *out,
     if (!talk.question) {
         return command_failed(command, ERR_MEMORY, "a buffer");
     }
-    interrupt->hold(interrupt->context);
-    enum exit_code code = remote_open(&talk.remote, command);
+    enum exit_code code = waiting_open(&talk.remote, command);
     if (code) {
         backup_talk_clear(&talk);
         return code;

@@ -28,7 +28,7 @@ static const struct command_flag forget_flags[] = {
     REMOTE_FLAGS,
     {.name = "force", .text = "also while it is up, and may join again"},
     {.name = "dry-run", .text = "show what it is, and do nothing"},
-    {.name = "yes", .text = "do not ask"},
+    YES_FLAG,
     {0}};
 
 static const struct command_flag join_flags[] = {
@@ -47,7 +47,7 @@ static const struct command_flag recover_flags[] = {
     {.name = "empty",
      .text = "begin shards empty of which no node has anything"},
     {.name = "dry-run", .text = "show what would be done and lost"},
-    {.name = "yes", .text = "do not ask"},
+    YES_FLAG,
     {0}};
 
 static const struct command_verb verbs[] = {

@@ -67,8 +67,7 @@ enum exit_code cluster_forget_run(const struct command *command)
     if (code) {
         return code;
     }
-    if (command_has(command, "dry-run")) {
-        fprintf(command->world->talk, "Nothing was done: --dry-run.\n");
+    if (command_is_dry(command)) {
         return EXIT_CODE_OK;
     }
     return command_confirm(command, name) ? forget(remote, command, name, false)

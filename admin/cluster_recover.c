@@ -9,8 +9,8 @@
 #include "admin/cluster_verbs.h"
 
 #include "admin/answer.h"
-#include "admin/interrupt.h"
 #include "admin/remote.h"
+#include "admin/waiting.h"
 #include "base/scope.h"
 #include "shard/shard_map.h"
 
@@ -18,8 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_MS 500
-#define LOOKS_MAX 240
+#define DEADLINE_MS 120000 /* until all that is taken over is led */
 #define NAMES_BYTES 512
 
 enum fate {
@@ -207,8 +206,8 @@ static size_t find_best(const struct recovery *recovery, int64_t group)
     return best;
 }
 
-/* Whether a voter still is what it was: the same disk, of the same generation.
- */
+/* Whether a voter still is what it was: the same disk, of the same generation,
+ * of which it does not know that another has followed. */
 static bool can_vote(const struct recovery *recovery,
                      const json_t *voter,
                      const json_t *best)
@@ -218,7 +217,8 @@ static bool can_vote(const struct recovery *recovery,
             replica_of(recovery, k, answer_number(best, "group"));
         const char *disk = answer_text(recovery->replicas[k], "disk_id");
         const char *its = answer_text(voter, "disk_id");
-        if (replica && !answer_is(replica, "lost") && disk && its &&
+        if (replica && !answer_is(replica, "lost") &&
+            !answer_is(replica, "retired") && disk && its &&
             strcmp(disk, its) == 0 &&
             answer_number(replica, "generation") ==
                 answer_number(best, "generation")) {
@@ -429,45 +429,33 @@ static enum exit_code take_over(struct recovery *recovery)
     return worst;
 }
 
-/* How many of those that are taken over nobody leads yet; all, when nobody
- * answers. */
-static size_t count_unled(struct recovery *recovery)
+/* Done when all that are taken over are led. */
+static enum exit_code look_for_leaders(void *context,
+                                       bool *is_done,
+                                       struct err_detail *why)
 {
+    const struct recovery *recovery = context;
     scoped(answer_clear) json_t *map = NULL;
-    struct err_detail why = {0};
     struct remote_question question = {.verb = "shard.map"};
-    bool is_known = !remote_try(recovery->remote, &question, &map, &why);
-    size_t count = 0;
-    for (size_t i = 0; i < recovery->shard_count; i++) {
-        bool is_led =
-            is_known && answer_text(answer_item(map, "shards", i), "leader");
-        count += recovery->shards[i].is_agreed && !is_led;
+    enum exit_code code = remote_try(recovery->remote, &question, &map, why);
+    *is_done = !code;
+    for (size_t i = 0; i < recovery->shard_count && *is_done; i++) {
+        *is_done = !recovery->shards[i].is_agreed ||
+                   answer_text(answer_item(map, "shards", i), "leader");
     }
-    return count;
+    return code;
 }
 
 static enum exit_code follow(struct recovery *recovery)
 {
-    const struct command *command = recovery->command;
-    const struct interrupt *interrupt = command->world->interrupt;
-    size_t left = count_unled(recovery);
-    for (uint32_t looks = 0; left > 0 && looks < LOOKS_MAX; looks++) {
-        if (!interrupt->wait(interrupt->context, LOOK_MS)) {
-            fprintf(command->world->talk,
-                    "\nNot waiting any longer; it goes on: `troupe cluster "
-                    "status` shows it.\n");
-            return EXIT_CODE_PARTIAL;
-        }
-        left = count_unled(recovery);
-    }
-    if (left > 0) {
-        command_say(command,
-                    "%zu shards are not led yet: see what their nodes log, "
-                    "then do it again",
-                    left);
-        return EXIT_CODE_TIMEOUT;
-    }
-    return EXIT_CODE_OK;
+    return waiting_run(&(struct waiting){
+        .command = recovery->command,
+        .deadline_ms = DEADLINE_MS,
+        .goes_on = "it goes on: `troupe cluster status` shows it. For shards "
+                   "that stay without a leader see what their nodes log, then "
+                   "do this again.",
+        .look = look_for_leaders,
+        .context = recovery});
 }
 
 static enum exit_code carry_out(struct recovery *recovery)
@@ -567,7 +555,6 @@ static enum exit_code look(struct recovery *recovery)
 static enum exit_code recover(struct recovery *recovery)
 {
     const struct command *command = recovery->command;
-    const struct interrupt *interrupt = command->world->interrupt;
     enum exit_code code = look(recovery);
     if (code) {
         return code;
@@ -579,23 +566,19 @@ static enum exit_code recover(struct recovery *recovery)
         return EXIT_CODE_OK;
     }
     print_plan(recovery);
-    if (command_has(command, "dry-run")) {
-        fprintf(command->world->talk, "Nothing was done: --dry-run.\n");
+    if (command_is_dry(command)) {
         return EXIT_CODE_OK;
     }
-    interrupt->release(interrupt->context);
-    bool is_so =
-        command_confirm(command, answer_name(recovery->status, "cluster.name"));
-    interrupt->hold(interrupt->context);
-    return is_so ? carry_out(recovery) : EXIT_CODE_REFUSED;
+    return waiting_confirm(command,
+                           answer_name(recovery->status, "cluster.name"))
+               ? carry_out(recovery)
+               : EXIT_CODE_REFUSED;
 }
 
 enum exit_code cluster_recover_run(const struct command *command)
 {
-    const struct interrupt *interrupt = command->world->interrupt;
     struct recovery recovery = {.command = command};
-    interrupt->hold(interrupt->context);
-    enum exit_code code = remote_open(&recovery.remote, command);
+    enum exit_code code = waiting_open(&recovery.remote, command);
     if (!code) {
         code = recover(&recovery);
     }

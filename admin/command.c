@@ -593,6 +593,15 @@ const char *command_variable(const struct command *command, const char *name)
     return value && *value ? value : NULL;
 }
 
+bool command_is_dry(const struct command *command)
+{
+    if (!command_has(command, "dry-run")) {
+        return false;
+    }
+    (void)fprintf(command->world->talk, "Nothing was done: --dry-run.\n");
+    return true;
+}
+
 bool command_confirm(const struct command *command, const char *word)
 {
     const struct command_world *world = command->world;

@@ -44,6 +44,12 @@ struct command_flag {
     bool may_lack;     /* its value: --watch, --watch=5 */
 };
 
+/* Of verbs that command_confirm(). */
+#define YES_FLAG                                         \
+    {                                                    \
+        .name = "yes", .text = "do not ask; for scripts" \
+    }
+
 struct command;
 
 struct command_verb {
@@ -144,5 +150,8 @@ const char *command_variable(const struct command *command, const char *name);
  * it was not typed, and that was said.
  */
 bool command_confirm(const struct command *command, const char *word);
+
+/* Whether --dry-run is given; then that nothing was done has been said. */
+bool command_is_dry(const struct command *command);
 
 #endif

@@ -320,8 +320,7 @@ static enum exit_code judge_plan(const struct command *command,
                 "Nothing to do: the file says what the cluster has.\n");
         return EXIT_CODE_OK;
     }
-    if (command_has(command, "dry-run")) {
-        fprintf(command->world->talk, "Nothing was done: --dry-run.\n");
+    if (command_is_dry(command)) {
         return EXIT_CODE_FOUND;
     }
     *goes_on = true;

@@ -341,7 +341,7 @@ static const struct command_flag diff_flags[] = {REMOTE_FLAGS, {0}};
 static const struct command_flag apply_flags[] = {
     REMOTE_FLAGS,
     {.name = "dry-run", .text = "show what would change, and do nothing"},
-    {.name = "yes", .text = "do not ask"},
+    YES_FLAG,
     {0}};
 
 static const struct command_flag explain_flags[] = {

@@ -17,10 +17,6 @@
     {                                                                       \
         .name = "dry-run", .text = "say what would be done, and do nothing" \
     }
-#define YES_FLAG                                         \
-    {                                                    \
-        .name = "yes", .text = "do not ask; for scripts" \
-    }
 
 static const struct command_flag issue_flags[] = {
     {.name = "role",

@@ -94,8 +94,7 @@ static enum exit_code plan(const struct command *command, bool *go_on)
                   "It cannot be taken back. Links that use it are refused by "
                   "every node that has the\nnew trust; a node without it goes "
                   "on accepting them.\n");
-    if (command_has(command, "dry-run")) {
-        (void)fprintf(talk, "Nothing was done: --dry-run.\n");
+    if (command_is_dry(command)) {
         *go_on = false;
         return EXIT_CODE_OK;
     }

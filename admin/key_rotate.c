@@ -224,8 +224,7 @@ static enum exit_code plan(const struct command *command,
     }
     print_plan(command->world->talk, step, &before);
     key_session_close(&session); /* unlock: a person may take long */
-    if (command_has(command, "dry-run")) {
-        (void)fprintf(command->world->talk, "Nothing was done: --dry-run.\n");
+    if (command_is_dry(command)) {
         return EXIT_CODE_OK;
     }
     *go_on =

@@ -16,7 +16,7 @@ static const struct command_flag drain_flags[] = {
     WAITING_FLAGS,
     {.name = "force", .text = "also the last active node"},
     {.name = "dry-run", .text = "show what would move, and do nothing"},
-    {.name = "yes", .text = "do not ask"},
+    YES_FLAG,
     {0}};
 
 static const struct command_flag wait_flags[] = {

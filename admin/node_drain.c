@@ -118,8 +118,7 @@ static enum exit_code drain_node(struct drain *drain)
     if (code) {
         return code;
     }
-    if (command_has(command, "dry-run")) {
-        fprintf(command->world->talk, "Nothing was done: --dry-run.\n");
+    if (command_is_dry(command)) {
         return EXIT_CODE_OK;
     }
     if (!op_name(id, command, "drain", drain->name) ||

@@ -141,7 +141,7 @@ static const struct command_flag wait_flags[] = {
 static const struct command_flag cancel_flags[] = {
     REMOTE_FLAGS,
     {.name = "dry-run", .text = "show what it would do, and do nothing"},
-    {.name = "yes", .text = "do not ask"},
+    YES_FLAG,
     {0}};
 
 static const struct command_verb verbs[] = {

@@ -209,8 +209,7 @@ enum exit_code op_cancel(const struct command *command, const char *id)
     if (code) {
         return code;
     }
-    if (command_has(command, "dry-run")) {
-        fprintf(command->world->talk, "Nothing was done: --dry-run.\n");
+    if (command_is_dry(command)) {
         return EXIT_CODE_OK;
     }
     return command_confirm(command, id) ? cancel(remote, command, id, false)

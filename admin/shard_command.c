@@ -38,21 +38,21 @@ static const struct command_flag move_flags[] = {
     {.name = "to", .value = "NODE", .text = "which shall own it"},
     {.name = "force", .text = "also to one that is cordoned, or not heard"},
     {.name = "dry-run", .text = "show where it is, and do nothing"},
-    {.name = "yes", .text = "do not ask"},
+    YES_FLAG,
     OP_WAIT_FLAGS,
     {0}};
 
 static const struct command_flag rebalance_flags[] = {
     REMOTE_FLAGS,
     {.name = "dry-run", .text = "show what would move, and do nothing"},
-    {.name = "yes", .text = "do not ask"},
+    YES_FLAG,
     OP_WAIT_FLAGS,
     {0}};
 
 static const struct command_flag cancel_flags[] = {
     REMOTE_FLAGS,
     {.name = "dry-run", .text = "show what it would do, and do nothing"},
-    {.name = "yes", .text = "do not ask"},
+    YES_FLAG,
     {0}};
 
 static const struct command_flag hot_flags[] = {

@@ -85,12 +85,6 @@ static enum exit_code carry_out(const struct move *move)
     return op_begun(move->command, move->remote, id);
 }
 
-static enum exit_code say_dry(const struct command *command)
-{
-    fprintf(command->world->talk, "Nothing was done: --dry-run.\n");
-    return EXIT_CODE_OK;
-}
-
 enum exit_code shard_move_run(const struct command *command)
 {
     scoped(remote_close) struct remote *remote = NULL;
@@ -115,8 +109,8 @@ enum exit_code shard_move_run(const struct command *command)
     if (code) {
         return code;
     }
-    if (command_has(command, "dry-run")) {
-        return say_dry(command);
+    if (command_is_dry(command)) {
+        return EXIT_CODE_OK;
     }
     return waiting_confirm(command, move.text) ? carry_out(&move)
                                                : EXIT_CODE_REFUSED;
@@ -191,10 +185,8 @@ enum exit_code shard_rebalance_run(const struct command *command)
     if (code) {
         return code;
     }
-    if (is_dry) {
-        code = shard_judge_plan(command, plan);
-        (void)say_dry(command);
-        return code;
+    if (command_is_dry(command)) {
+        return shard_judge_plan(command, plan);
     }
     return waiting_confirm(command, "rebalance") ? rebalance(remote, command)
                                                  : EXIT_CODE_REFUSED;

@@ -1084,6 +1084,24 @@ static void answer_loss(const char *of_one, const char *of_three)
     answer("shard.recover", done);
 }
 
+#define REPLICA_OF_TWO(disk, retired)                                         \
+    "{\"v\":1,\"node\":\"one\",\"disk_id\":\"" disk "\",\"groups\":["         \
+    "{\"group\":1,\"lost\":false,\"retired\":" retired                        \
+    ",\"generation\":0,\"last_term\":3,\"last_index\":90,\"has_state\":true," \
+    "\"members\":[" VOTER("one", "d1") "," VOTER("three", "d3") "]}]}"
+
+/* Whoever took it over is lost, too: nothing goes on by itself. */
+static void who_has_retired_is_no_majority(void **state)
+{
+    (void)state;
+    answer_loss(REPLICA_OF_TWO("d1", "true"), REPLICA_OF_TWO("d3", "true"));
+    CHECK(run("cluster recover --dry-run") == 0);
+    CHECK(says(fixture.talk, "shard 0: one takes it over"));
+    answer_loss(REPLICA_OF_TWO("d1", "false"), REPLICA_OF_TWO("d3", "false"));
+    CHECK(run("cluster recover --dry-run") == 0);
+    CHECK(says(fixture.talk, "there is nothing to recover"));
+}
+
 /* Three has the entry of the younger term. */
 static void who_has_most_takes_a_shard_over(void **state)
 {
@@ -1963,6 +1981,7 @@ int main(void)
         TEST(ctrl_c_ends_the_waiting_alone),
         TEST(refusals_reach_people),
         TEST(moves_and_forgets_after_a_clear_yes),
+        TEST(who_has_retired_is_no_majority),
         TEST(who_has_most_takes_a_shard_over),
         TEST(what_has_its_majority_is_not_recovered),
         TEST(a_shard_of_which_nobody_has_anything_is_named),
