@@ -148,7 +148,8 @@ static const struct command_verb verbs[] = {
     {.name = "ls",
      .operands = "",
      .summary = "List what is under way: drains, repairs, rebalancing, moves "
-                "of shards.\nWith how far each is, and what it waits for.",
+                "and recoveries of shards.\nWith how far each is, and what it "
+                "waits for.",
      .examples = {"troupe op ls", "troupe op ls --watch=1",
                   "troupe op ls --json"},
      .flags = reading_flags,
@@ -159,7 +160,7 @@ static const struct command_verb verbs[] = {
      .operand_count_min = 1,
      .operand_count_max = 1,
      .summary = "Show one operation, also one that has ended.\nSuch as "
-                "drain-beta, repair-beta, rebalance-42, move-17.",
+                "drain-beta, repair-beta, rebalance-42, move-17, recover-17.",
      .examples = {"troupe op show drain-beta", "troupe op show move-17 --watch",
                   "troupe op show rebalance-42 --json"},
      .flags = reading_flags,

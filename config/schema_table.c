@@ -154,9 +154,8 @@ static const struct schema_key keys[] = {
  IN_SETTINGS(cluster.shards), .min = 1, .max = 4096, .standard = "128",
  .also = "a power of two",
  .fixed = "the number of shards decides where every key lives",
- .text = "Into how many shards actors and task queues are divided. Fixed at "
-         "founding: choose at least ten times the largest number of nodes "
-         "that is planned."},
+ .text = "Into how many shards actors and task queues are divided. Choose at "
+         "least ten times the largest number of nodes that is planned."},
 {.path = "cluster.replication", .kind = SCHEMA_NUMBER,
  IN_SETTINGS(cluster.replication), .min = 1, .max = 5,
  .derived = "3; 1 with fewer than three nodes that have the role shard",
