@@ -10,6 +10,7 @@
 #ifndef BASE_NETWORK_H
 #define BASE_NETWORK_H
 
+#include "base/bytes.h"
 #include "base/err.h"
 
 #include <stdbool.h>
@@ -116,5 +117,12 @@ struct network {
      */
     bool (*send)(struct socket *socket, uint32_t pipe, struct packet *packet);
 };
+
+/* Send a copy of one message where nothing is to be known of the next: DOOR,
+ * KNOCK. ERR_MEMORY */
+FALLIBLE network_send(const struct network *network,
+                      struct socket *socket,
+                      uint32_t pipe,
+                      struct bytes message);
 
 #endif

@@ -80,14 +80,10 @@ static enum err use_cookie(struct door *door,
 static void send(struct door *door, uint32_t request, struct bytes answer)
 {
     const struct network *network = door->config.network;
-    struct packet *packet = network->packet_make(door->socket, answer.length);
-    if (!packet) {
+    if (network_send(network, door->socket, request, answer)) {
         /* Without memory for a line: the peer will ask again. */
         network->drop(door->socket, request);
-        return;
     }
-    memcpy(packet->data, answer.data, answer.length);
-    (void)network->send(door->socket, request, packet);
 }
 
 static void refuse(struct door *door, uint32_t request, enum err why)

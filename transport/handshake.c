@@ -242,6 +242,16 @@ enum err knock_prove(struct knock *knock,
     return out->failed ? ERR_FORGED : ERR_NONE;
 }
 
+uint8_t knock_lower_version(const struct knock *knock,
+                            const struct handshake_self *self)
+{
+    const struct version_range *ours = &self->versions;
+    const struct version_range *theirs = &knock->remote.versions;
+    uint8_t common = theirs->max < ours->max ? theirs->max : ours->max;
+    bool is_known = common >= ours->min && common >= theirs->min;
+    return is_known && common < knock->version ? common : 0;
+}
+
 /* ACCEPT is sealed with the key to the initiator; its nonce is 0, the only
  * one ever used with that key: lanes have keys of their own. */
 static const uint64_t accept_nonce = 0;

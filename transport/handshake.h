@@ -116,6 +116,11 @@ FALLIBLE knock_prove(struct knock *knock,
                      struct writer *out,
                      struct err_detail *why);
 
+/* After ERR_VERSION: the newest that both know, for another knock; 0: there is
+ * none, or it was this one. */
+uint8_t knock_lower_version(const struct knock *knock,
+                            const struct handshake_self *self);
+
 /* What the door has granted. */
 struct knock_grant {
     struct link_session session; /* keys and all; secret */

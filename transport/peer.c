@@ -442,31 +442,21 @@ static void fail_knock(struct peer *peer,
     knock_again(peer);
 }
 
-static bool send_knock(struct peer *peer, struct bytes message)
+static enum err send_knock(struct peer *peer, struct bytes message)
 {
-    const struct network *network = config_of(peer)->network;
-    struct packet *packet =
-        network->packet_make(peer->knock_socket, message.length);
-    if (!packet) {
-        return false;
-    }
-    memcpy(packet->data, message.data, message.length);
-    (void)network->send(peer->knock_socket, 0, packet);
-    return true;
+    return network_send(config_of(peer)->network, peer->knock_socket, 0,
+                        message);
 }
 
 /* The peer does not know our version: knock with the newest of both. */
 static bool lower_version(struct peer *peer)
 {
-    const struct version_range *ours = &peer->home->self->versions;
-    const struct version_range *theirs = &peer->knock->remote.versions;
-    uint8_t common = theirs->max < ours->max ? theirs->max : ours->max;
-    if (common < ours->min || common < theirs->min ||
-        common == peer->knock_version) {
+    uint8_t version = knock_lower_version(peer->knock, peer->home->self);
+    if (version == 0) {
         return false;
     }
     end_knock(peer);
-    peer->knock_version = common;
+    peer->knock_version = version;
     knock_later(peer, 0);
     return true;
 }
@@ -494,8 +484,8 @@ static void on_cookie(struct peer *peer, struct bytes answer)
     if (!err && is_older(peer, &peer->knock->remote)) {
         err = ERR_SUPERSEDED;
     }
-    if (!err && !send_knock(peer, writer_bytes(&out))) {
-        err = ERR_MEMORY;
+    if (!err) {
+        err = send_knock(peer, writer_bytes(&out));
     }
     if (err) {
         fail_knock(peer, err, &why);
@@ -629,7 +619,7 @@ static void start_knock(struct peer *peer)
         struct writer out = writer_of(raw, sizeof raw);
         knock_begin(peer->knock, peer->home->self, peer->knock_version, &out);
         peer->knock_state = KNOCK_HELLO;
-        err = send_knock(peer, writer_bytes(&out)) ? ERR_NONE : ERR_MEMORY;
+        err = send_knock(peer, writer_bytes(&out));
     }
     if (err) {
         fail_knock(peer, err, NULL);

@@ -32,33 +32,22 @@ static void end(struct probe *probe, enum err err, const char *name)
 
 static enum err send_hello(struct probe *probe)
 {
-    const struct network *network = probe->home->config->network;
     uint8_t raw[HANDSHAKE_BYTES_MAX];
     struct writer out = writer_of(raw, sizeof raw);
     knock_clear(probe->knock);
     knock_begin(probe->knock, probe->home->self, probe->version, &out);
-    struct bytes hello = writer_bytes(&out);
-    struct packet *packet = network->packet_make(probe->socket, hello.length);
-    if (!packet) {
-        return ERR_MEMORY;
-    }
-    memcpy(packet->data, hello.data, hello.length);
-    (void)network->send(probe->socket, 0, packet);
-    return ERR_NONE;
+    return network_send(probe->home->config->network, probe->socket, 0,
+                        writer_bytes(&out));
 }
 
 /* The door does not know our version: ask with the newest of both. */
 static bool has_lower_version(struct probe *probe)
 {
-    const struct version_range *ours = &probe->home->self->versions;
-    const struct version_range *theirs = &probe->knock->remote.versions;
-    uint8_t common = theirs->max < ours->max ? theirs->max : ours->max;
-    bool is_lower =
-        common >= ours->min && common >= theirs->min && common < probe->version;
-    if (is_lower) {
-        probe->version = common;
+    uint8_t version = knock_lower_version(probe->knock, probe->home->self);
+    if (version != 0) {
+        probe->version = version;
     }
-    return is_lower;
+    return version != 0;
 }
 
 static void on_answer(void *context, uint32_t pipe, struct packet *packet)
