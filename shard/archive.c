@@ -1,8 +1,7 @@
 #include "shard/archive.h"
 
-#include "base/time_units.h"
+#include "shard/archive_export.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 #define HEAD_VERSION 1
@@ -23,21 +22,8 @@ struct restore {
     int64_t moved_ms; /* stamp of its last step */
 };
 
-struct exporting {
-    uint64_t session; /* 0: none */
-    uint64_t index;
-    uint64_t moved_ns;
-    bool is_begun; /* the machine's snapshot is */
-    bool has_piece;
-    uint32_t number; /* of the piece, or how many there were */
-    uint64_t digest;
-    uint8_t *piece;
-    size_t piece_length; /* 0: there are no more */
-};
-
 struct archive {
     struct machine inner;
-    const struct clock *clock;
     uint64_t index; /* applied last */
     struct restore applied;
     bool is_restoring; /* the machine takes pieces of `applied` */
@@ -45,7 +31,7 @@ struct archive {
     /* The leader's. */
     struct restore planned; /* `applied`, and what is decided beyond it */
     uint32_t pending;       /* outcomes of ours, decided and not applied */
-    struct exporting exporting;
+    struct archive_export exporting;
 
     /* The group's own snapshots. */
     bool is_saving;
@@ -56,132 +42,17 @@ struct archive {
     struct restore head_restore;
 };
 
-/* ---- the export ---- */
-
-static void end_snapshot(struct archive *archive)
-{
-    if (archive->exporting.is_begun) {
-        archive->inner.snapshot_end(archive->inner.context);
-        archive->exporting.is_begun = false;
-    }
-}
-
-static void end_export(struct archive *archive)
-{
-    end_snapshot(archive);
-    free(archive->exporting.piece);
-    archive->exporting = (struct exporting){0};
-}
-
-/* Somebody is reading it. */
-static bool is_exporting(const struct archive *archive)
-{
-    return archive->exporting.is_begun &&
-           clock_now_ns(archive->clock) - archive->exporting.moved_ns <
-               ARCHIVE_EXPORT_IDLE_MS * NS_PER_MS;
-}
-
-static enum err begin_export(struct archive *archive, uint64_t session)
-{
-    if (archive->is_saving || archive->is_loading) {
-        return ERR_BUSY;
-    }
-    end_export(archive);
-    struct exporting *exporting = &archive->exporting;
-    exporting->piece = malloc(ARCHIVE_PIECE_BYTES_MAX);
-    if (!exporting->piece) {
-        return ERR_MEMORY;
-    }
-    enum err err = archive->inner.snapshot_begin(archive->inner.context);
-    exporting->is_begun = !err;
-    if (err) {
-        end_export(archive);
-        return err;
-    }
-    exporting->session = session;
-    exporting->index = archive->index;
-    return ERR_NONE;
-}
-
-/* The next piece takes the place of the last one; behind the last there is
- * none. */
-static enum err next_piece(struct archive *archive)
-{
-    struct exporting *exporting = &archive->exporting;
-    struct writer piece = writer_of(exporting->piece, ARCHIVE_PIECE_BYTES_MAX);
-    enum err err = archive->inner.snapshot_next(archive->inner.context, &piece);
-    if (err || piece.failed) {
-        end_export(archive);
-        return err ? err : ERR_TOO_LARGE;
-    }
-    exporting->number += exporting->has_piece;
-    exporting->has_piece = true;
-    exporting->piece_length = writer_bytes(&piece).length;
-    if (exporting->piece_length == 0) {
-        end_snapshot(archive);
-    } else {
-        exporting->digest =
-            archive_digest(exporting->digest, writer_bytes(&piece));
-    }
-    return ERR_NONE;
-}
+/* ---- questions ---- */
 
 static enum err answer_begin(struct archive *archive,
                              const struct archive_ask *ask,
                              struct archive_answer *out)
 {
-    struct exporting *exporting = &archive->exporting;
-    bool is_ours = exporting->session == ask->session;
-    if (!is_ours && is_exporting(archive)) {
-        out->state = ARCHIVE_TAKEN;
-        return ERR_NONE;
+    if (archive->is_saving || archive->is_loading) {
+        return ERR_BUSY; /* there is no export: these have ended it */
     }
-    if (!is_ours) {
-        enum err err = begin_export(archive, ask->session);
-        if (err) {
-            return err;
-        }
-    }
-    exporting->moved_ns = clock_now_ns(archive->clock);
-    out->state = ARCHIVE_OPEN;
-    out->index = exporting->index;
-    return ERR_NONE;
-}
-
-/* The piece that was given last once more, or the next one. */
-static enum err answer_piece(struct archive *archive,
-                             const struct archive_ask *ask,
-                             struct archive_answer *out)
-{
-    struct exporting *exporting = &archive->exporting;
-    bool is_last = exporting->has_piece && ask->piece == exporting->number;
-    bool is_next =
-        ask->piece == (exporting->has_piece ? exporting->number + 1 : 0);
-    if (exporting->session != ask->session || !(is_last || is_next) ||
-        (is_next && !exporting->is_begun)) {
-        return ERR_NONE; /* gone */
-    }
-    enum err err = is_last ? ERR_NONE : next_piece(archive);
-    if (err) {
-        return err;
-    }
-    exporting->moved_ns = clock_now_ns(archive->clock);
-    *out = (struct archive_answer){
-        .state = ARCHIVE_OPEN,
-        .index = exporting->index,
-        .piece = exporting->number,
-        .bytes = bytes_of(exporting->piece, exporting->piece_length)};
-    if (exporting->piece_length == 0) {
-        out->digest = exporting->digest;
-    }
-    return ERR_NONE;
-}
-
-static void answer_end(struct archive *archive, const struct archive_ask *ask)
-{
-    if (archive->exporting.session == ask->session) {
-        end_export(archive);
-    }
+    return archive_export_answer_begin(&archive->exporting, ask, archive->index,
+                                       out);
 }
 
 static void answer_look(const struct archive *archive,
@@ -209,10 +80,10 @@ static enum err answer(struct archive *archive,
         err = answer_begin(archive, &ask, &out);
         break;
     case ARCHIVE_EXPORT_PIECE:
-        err = answer_piece(archive, &ask, &out);
+        err = archive_export_answer_piece(&archive->exporting, &ask, &out);
         break;
     case ARCHIVE_EXPORT_END:
-        answer_end(archive, &ask);
+        archive_export_answer_end(&archive->exporting, &ask);
         break;
     case ARCHIVE_RESTORE_LOOK:
         answer_look(archive, &ask, &out);
@@ -296,8 +167,8 @@ static enum err decide_command(struct archive *archive,
     if (is_closed(archive) && !is_idle) {
         return ERR_BUSY;
     }
-    if (archive->exporting.is_begun && !is_exporting(archive)) {
-        end_export(archive); /* nobody reads it any more */
+    if (archive_export_is_left(&archive->exporting)) {
+        archive_export_end(&archive->exporting);
     }
     return decide_within(archive, stamp, command, decision);
 }
@@ -422,7 +293,7 @@ static void on_drop(void *context)
     struct archive *archive = context;
     archive->planned = archive->applied;
     archive->pending = 0;
-    end_export(archive); /* whoever leads next has none */
+    archive_export_end(&archive->exporting); /* whoever leads next has none */
     archive->inner.drop(archive->inner.context);
 }
 
@@ -461,7 +332,7 @@ static enum err apply_begin(struct archive *archive)
 {
     stop_restoring(archive);
     stop_loading(archive);
-    end_export(archive);
+    archive_export_end(&archive->exporting);
     enum err err = archive->inner.restore_begin(archive->inner.context);
     archive->is_restoring = !err;
     return err;
@@ -474,7 +345,7 @@ static enum err apply_end(struct archive *archive)
         return ERR_NONE;
     }
     archive->is_restoring = false;
-    end_export(archive);
+    archive_export_end(&archive->exporting);
     return settle(archive,
                   archive->inner.restore_end(archive->inner.context, true));
 }
@@ -575,10 +446,11 @@ static enum err on_apply(void *context,
 static enum err on_snapshot_begin(void *context)
 {
     struct archive *archive = context;
-    if (archive->applied.state == ARCHIVE_OPEN || is_exporting(archive)) {
+    if (archive->applied.state == ARCHIVE_OPEN ||
+        archive_export_is_read(&archive->exporting)) {
         return ERR_BUSY;
     }
-    end_export(archive);
+    archive_export_end(&archive->exporting);
     enum err err = archive->inner.snapshot_begin(archive->inner.context);
     archive->is_saving = !err;
     archive->is_head_written = false;
@@ -611,7 +483,7 @@ static enum err on_restore_begin(void *context)
 {
     struct archive *archive = context;
     stop_restoring(archive);
-    end_export(archive);
+    archive_export_end(&archive->exporting);
     enum err err = archive->inner.restore_begin(archive->inner.context);
     archive->is_loading = !err;
     archive->is_head_read = false;
@@ -672,7 +544,7 @@ struct archive *archive_open(const struct machine *inner,
     struct archive *archive = calloc(1, sizeof *archive);
     if (archive) {
         archive->inner = *inner;
-        archive->clock = clock;
+        archive_export_init(&archive->exporting, inner, clock);
     }
     return archive;
 }
@@ -682,7 +554,7 @@ void archive_close(struct archive **archive)
     if (!*archive) {
         return;
     }
-    end_export(*archive);
+    archive_export_end(&(*archive)->exporting);
     stop_restoring(*archive);
     free(*archive);
     *archive = NULL;

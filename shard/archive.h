@@ -25,7 +25,6 @@
 #include "base/machine.h"
 #include "shard/archive_wire.h"
 
-#define ARCHIVE_EXPORT_IDLE_MS 10000 /* then it stands in nobody's way */
 #define ARCHIVE_RESTORE_IDLE_MS 60000
 
 struct archive;

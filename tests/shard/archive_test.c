@@ -4,6 +4,7 @@
  */
 
 #include "shard/archive.h"
+#include "shard/archive_export.h"
 
 #include "tests/support/check.h"
 
