@@ -11,10 +11,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#define QUESTION_BYTES_MAX (ARCHIVE_PIECE_BYTES_MAX + 1024u)
-#define ASKS_MAX 8    /* of one question */
-#define EXPORTS_MAX 8 /* of one shard */
-#define TAKEN_MAX 30  /* looks at another's export */
+#define QUESTION_BYTES_MAX (ARCHIVE_ASK_BYTES_MAX + 64u) /* for the router */
+#define ASKS_MAX 8                                       /* of one question */
+#define EXPORTS_MAX 8                                    /* of one shard */
+#define TAKEN_MAX 30 /* looks at another's export */
 #define PAUSE_MS 500
 #define SAY_NS (2 * NS_PER_S)
 

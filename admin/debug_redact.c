@@ -41,11 +41,6 @@ void debug_redact_close(struct debug_redact **redact)
     *redact = NULL;
 }
 
-size_t debug_redact_count(const struct debug_redact *redact)
-{
-    return redact->count;
-}
-
 static const struct word *find(const struct debug_redact *redact,
                                const char *text,
                                size_t length)

@@ -24,9 +24,6 @@ FALLIBLE debug_redact_add(struct debug_redact *redact,
                           const char *kind,
                           const char *word);
 
-/* How many words there are. */
-size_t debug_redact_count(const struct debug_redact *redact);
-
 /* A copy of the text without them; the caller frees it. Letters, digits, '.',
  * '_' and '-' make up words, but a '.' at a word's end. ERR_MEMORY */
 FALLIBLE debug_redact_apply(const struct debug_redact *redact,

@@ -7,16 +7,10 @@
 #define VERSION 1
 #define ASK_FIELDS 7
 #define ANSWER_FIELDS 6
-#define ASK_HEAD_BYTES_MAX 64 /* all but who and bytes */
 
 uint64_t archive_digest(uint64_t digest, struct bytes piece)
 {
     return hash_bytes(piece, digest);
-}
-
-size_t archive_ask_bytes_max(const struct archive_ask *ask)
-{
-    return ASK_HEAD_BYTES_MAX + sizeof ask->who + ask->bytes.length;
 }
 
 void archive_ask_encode(const struct archive_ask *ask, struct writer *writer)

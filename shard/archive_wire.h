@@ -18,6 +18,8 @@
 
 #define ARCHIVE_WHO_BYTES 80
 #define ARCHIVE_PIECE_BYTES_MAX (256u << 10) /* of the machine's snapshots */
+/* The longest ask, encoded. */
+#define ARCHIVE_ASK_BYTES_MAX (64 + ARCHIVE_WHO_BYTES + ARCHIVE_PIECE_BYTES_MAX)
 
 /* The first byte of every command and question to a shard: for whom it is. */
 enum archive_target {
@@ -70,7 +72,6 @@ struct archive_answer {
 /* Of pieces, one after the other; 0 to begin with. */
 uint64_t archive_digest(uint64_t digest, struct bytes piece);
 
-size_t archive_ask_bytes_max(const struct archive_ask *ask);
 void archive_ask_encode(const struct archive_ask *ask, struct writer *writer);
 
 /* ERR_MALFORMED, ERR_VERSION; ERR_TOO_LARGE: a piece is */

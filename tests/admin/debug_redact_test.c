@@ -27,7 +27,6 @@ static void replaces_whole_words_the_same_everywhere(void **state)
     CHECK_OK(debug_redact_add(redact, "host", "10.0.0.1"));
     CHECK_OK(debug_redact_add(redact, "host", "fe80::1"));
     CHECK_OK(debug_redact_add(redact, "host", ""));
-    CHECK(debug_redact_count(redact) == 4);
     check_clean(redact, "tcp://10.0.0.1:7600, tcp://10.0.0.12:7600.",
                 "tcp://host-1:7600, tcp://host-2:7600.");
     check_clean(redact, "operator/ann asks anna and joann; ann.",

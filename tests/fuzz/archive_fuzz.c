@@ -29,7 +29,7 @@ static void check_ask(struct bytes bytes, uint8_t *buffer)
     if (archive_ask_decode(&ask, bytes)) {
         return;
     }
-    struct writer writer = writer_of(buffer, archive_ask_bytes_max(&ask));
+    struct writer writer = writer_of(buffer, ARCHIVE_ASK_BYTES_MAX);
     archive_ask_encode(&ask, &writer);
     MUST(!writer.failed);
     MUST(!archive_ask_decode(&again, writer_bytes(&writer)));
