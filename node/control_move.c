@@ -9,6 +9,7 @@
 #include "base/scope.h"
 #include "shard/placement.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -355,8 +356,7 @@ enum err control_move_rebalanced(const struct control_request *request,
     }
     if (plan.left > 0) {
         char op[CONTROL_OP_BYTES];
-        control_op_name(op, "rebalance", "%llu",
-                        (unsigned long long)plan.version);
+        control_op_name(op, "rebalance", "%" PRIu64, plan.version);
         fields_text(fields, "op", op);
     } else {
         fields_nil(fields, "op");
