@@ -186,18 +186,39 @@ static enum err take_over(struct survivor *survivor, uint32_t generation)
     return raft_take_over(survivor->raft, survivor->now_ns, &self);
 }
 
+static int set_up(void **state)
+{
+    struct survivor *survivor = malloc(sizeof *survivor);
+    CHECK(survivor);
+    open_survivor(survivor);
+    *state = survivor;
+    return 0;
+}
+
+static int set_up_alone(void **state)
+{
+    (void)set_up(state);
+    lose_the_others(*state);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct survivor *survivor = *state;
+    raft_close(&survivor->raft);
+    free(survivor);
+    return 0;
+}
+
 /* ---- taking over ---- */
 
 static void the_survivor_leads_alone_with_all_it_has(void **state)
 {
-    (void)state;
-    struct survivor survivor;
-    open_survivor(&survivor);
-    lose_the_others(&survivor);
-    uint64_t term = raft_term(survivor.raft);
-    CHECK_OK(take_over(&survivor, 1));
-    run_ms(&survivor, 100);
-    const struct raft *raft = survivor.raft;
+    struct survivor *survivor = *state;
+    uint64_t term = raft_term(survivor->raft);
+    CHECK_OK(take_over(survivor, 1));
+    run_ms(survivor, 100);
+    const struct raft *raft = survivor->raft;
     CHECK(raft_is_settled(raft));
     CHECK(raft_number(raft) == raft_generation_first(1));
     CHECK(raft_term(raft) > term + 1);
@@ -208,202 +229,172 @@ static void the_survivor_leads_alone_with_all_it_has(void **state)
     CHECK(alone->count == 1 && alone->members[0].is_voter);
     CHECK(alone->members[0].node == 0 && alone->members[0].disk_id == 11);
     CHECK(alone->next_number == raft_generation_first(1) + 1);
-    raft_close(&survivor.raft);
 }
 
 static void it_does_not_lead_before_that_is_durable(void **state)
 {
-    (void)state;
-    struct survivor survivor;
-    open_survivor(&survivor);
-    lose_the_others(&survivor);
-    uint32_t sent_count = survivor.sent_count;
-    CHECK_OK(take_over(&survivor, 1));
+    struct survivor *survivor = *state;
+    uint32_t sent_count = survivor->sent_count;
+    CHECK_OK(take_over(survivor, 1));
     for (uint32_t i = 0; i < 100; i++) {
-        survivor.now_ns += 25 * MS;
-        raft_tick(survivor.raft, survivor.now_ns);
-        CHECK(raft_role(survivor.raft) != RAFT_LEADER);
+        survivor->now_ns += 25 * MS;
+        raft_tick(survivor->raft, survivor->now_ns);
+        CHECK(raft_role(survivor->raft) != RAFT_LEADER);
     }
-    CHECK(survivor.sent_count == sent_count);
-    run_ms(&survivor, 100);
-    CHECK(raft_role(survivor.raft) == RAFT_LEADER);
-    raft_close(&survivor.raft);
+    CHECK(survivor->sent_count == sent_count);
+    run_ms(survivor, 100);
+    CHECK(raft_role(survivor->raft) == RAFT_LEADER);
 }
 
 static void it_takes_in_others_as_any_leader_does(void **state)
 {
-    (void)state;
-    struct survivor survivor;
-    open_survivor(&survivor);
-    lose_the_others(&survivor);
-    CHECK_OK(take_over(&survivor, 1));
-    run_ms(&survivor, 100);
-    struct raft_configuration next = *raft_newest_configuration(survivor.raft);
+    struct survivor *survivor = *state;
+    CHECK_OK(take_over(survivor, 1));
+    run_ms(survivor, 100);
+    struct raft_configuration next = *raft_newest_configuration(survivor->raft);
     next.members[next.count++] =
         (struct raft_member){.number = next.next_number++, .node = 5};
-    CHECK_OK(raft_reconfigure(survivor.raft, survivor.now_ns, &next));
-    CHECK(survivor.sent.kind == RAFT_APPEND);
-    CHECK(survivor.sent.to == raft_generation_first(1) + 1);
-    raft_close(&survivor.raft);
+    CHECK_OK(raft_reconfigure(survivor->raft, survivor->now_ns, &next));
+    CHECK(survivor->sent.kind == RAFT_APPEND);
+    CHECK(survivor->sent.to == raft_generation_first(1) + 1);
 }
 
 static void those_of_an_older_generation_are_not_heard(void **state)
 {
-    (void)state;
-    struct survivor survivor;
-    open_survivor(&survivor);
-    lose_the_others(&survivor);
-    CHECK_OK(take_over(&survivor, 1));
-    run_ms(&survivor, 100);
-    uint64_t term = raft_term(survivor.raft);
+    struct survivor *survivor = *state;
+    CHECK_OK(take_over(survivor, 1));
+    run_ms(survivor, 100);
+    uint64_t term = raft_term(survivor->raft);
     for (uint32_t kind = 0; kind < RAFT_MESSAGE_KIND_COUNT; kind++) {
-        receive(&survivor,
+        receive(survivor,
                 (struct raft_message){.kind = (enum raft_message_kind)kind,
                                       .from = 2,
                                       .to = 1,
                                       .term = term + 7});
-        receive(&survivor,
+        receive(survivor,
                 (struct raft_message){.kind = (enum raft_message_kind)kind,
                                       .from = 2,
                                       .to = raft_generation_first(1),
                                       .term = term + 7});
     }
-    CHECK(raft_role(survivor.raft) == RAFT_LEADER);
-    CHECK(raft_term(survivor.raft) == term);
-    raft_close(&survivor.raft);
+    CHECK(raft_role(survivor->raft) == RAFT_LEADER);
+    CHECK(raft_term(survivor->raft) == term);
 }
 
 /* Whatever of it is on the disk: it is whole, or the replica is nobody until it
  * takes over again. */
 static void a_crash_amid_it_leaves_nobody_who_votes(void **state)
 {
-    (void)state;
-    struct survivor survivor;
-    open_survivor(&survivor);
-    lose_the_others(&survivor);
-    uint64_t before = survivor.record_count;
-    CHECK_OK(take_over(&survivor, 1));
-    uint64_t end = survivor.record_count;
-    struct survivor copy = survivor;
+    struct survivor *survivor = *state;
+    uint64_t before = survivor->record_count;
+    CHECK_OK(take_over(survivor, 1));
+    uint64_t end = survivor->record_count;
+    struct survivor copy = *survivor;
     CHECK(end - before == 3);
-    CHECK(survivor.records[before].record.kind == WAL_SNAPSHOT);
+    CHECK(survivor->records[before].record.kind == WAL_SNAPSHOT);
     for (uint64_t count = before + 1; count <= end; count++) {
-        memcpy(survivor.records, copy.records, sizeof copy.records);
+        memcpy(survivor->records, copy.records, sizeof copy.records);
         for (uint64_t i = 0; i < end; i++) {
-            survivor.records[i].record.bytes.data = survivor.records[i].bytes;
+            survivor->records[i].record.bytes.data = survivor->records[i].bytes;
         }
-        restart(&survivor, raft_generation_first(1), count);
-        uint32_t sent_count = survivor.sent_count;
-        run_ms(&survivor, 4 * ELECTION_MS);
+        restart(survivor, raft_generation_first(1), count);
+        uint32_t sent_count = survivor->sent_count;
+        run_ms(survivor, 4 * ELECTION_MS);
         bool is_whole = count == end;
-        CHECK((raft_role(survivor.raft) == RAFT_LEADER) == is_whole);
-        CHECK(survivor.sent_count == sent_count);
+        CHECK((raft_role(survivor->raft) == RAFT_LEADER) == is_whole);
+        CHECK(survivor->sent_count == sent_count);
         if (!is_whole) {
-            CHECK_OK(take_over(&survivor, 1));
-            run_ms(&survivor, 100);
+            CHECK_OK(take_over(survivor, 1));
+            run_ms(survivor, 100);
         }
-        CHECK(raft_is_settled(survivor.raft));
+        CHECK(raft_is_settled(survivor->raft));
     }
-    raft_close(&survivor.raft);
 }
 
 /* ---- not taking over ---- */
 
 static void nobody_takes_over_beside_a_leader(void **state)
 {
-    (void)state;
-    struct survivor survivor;
-    open_survivor(&survivor);
-    CHECK_ERR(take_over(&survivor, 1), ERR_BUSY);
-    CHECK(raft_number(survivor.raft) == 1);
-    lose_the_others(&survivor);
-    CHECK_OK(take_over(&survivor, 1));
-    CHECK_ERR(take_over(&survivor, 2), ERR_BUSY); /* it is being written */
-    run_ms(&survivor, 100);
-    CHECK_ERR(take_over(&survivor, 2), ERR_BUSY); /* it leads */
-    raft_close(&survivor.raft);
+    struct survivor *survivor = *state;
+    CHECK_ERR(take_over(survivor, 1), ERR_BUSY);
+    CHECK(raft_number(survivor->raft) == 1);
+    lose_the_others(survivor);
+    CHECK_OK(take_over(survivor, 1));
+    CHECK_ERR(take_over(survivor, 2), ERR_BUSY); /* it is being written */
+    run_ms(survivor, 100);
+    CHECK_ERR(take_over(survivor, 2), ERR_BUSY); /* it leads */
 }
 
 static void a_number_that_may_have_been_used_is_refused(void **state)
 {
-    (void)state;
-    struct survivor survivor;
-    open_survivor(&survivor);
-    lose_the_others(&survivor);
-    uint64_t record_count = survivor.record_count;
+    struct survivor *survivor = *state;
+    uint64_t record_count = survivor->record_count;
     struct raft_member self = self_of(0);
     const uint64_t numbers[] = {1, 2, 4, 1000};
     for (uint32_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         self.number = numbers[i];
-        CHECK_ERR(raft_take_over(survivor.raft, survivor.now_ns, &self),
+        CHECK_ERR(raft_take_over(survivor->raft, survivor->now_ns, &self),
                   ERR_INVALID);
     }
-    CHECK(survivor.record_count == record_count);
-    CHECK(raft_number(survivor.raft) == 1);
-    raft_close(&survivor.raft);
+    CHECK(survivor->record_count == record_count);
+    CHECK(raft_number(survivor->raft) == 1);
 }
 
 static void who_lost_its_state_does_not_take_over(void **state)
 {
-    (void)state;
-    struct survivor survivor;
-    open_survivor(&survivor);
-    lose_the_others(&survivor);
-    raft_needs_snapshot(survivor.raft, true);
-    CHECK_ERR(take_over(&survivor, 1), ERR_NOT_FOUND);
-    raft_close(&survivor.raft);
+    struct survivor *survivor = *state;
+    raft_needs_snapshot(survivor->raft, true);
+    CHECK_ERR(take_over(survivor, 1), ERR_NOT_FOUND);
 }
 
 /* ---- retiring ---- */
 
 static void who_has_retired_is_silent(void **state)
 {
-    (void)state;
-    struct survivor survivor;
-    open_survivor(&survivor);
-    raft_retire(survivor.raft, survivor.now_ns);
-    CHECK(raft_leader(survivor.raft) == 0);
-    uint32_t sent_count = survivor.sent_count;
+    struct survivor *survivor = *state;
+    raft_retire(survivor->raft, survivor->now_ns);
+    CHECK(raft_leader(survivor->raft) == 0);
+    uint32_t sent_count = survivor->sent_count;
     for (uint32_t kind = 0; kind < RAFT_MESSAGE_KIND_COUNT; kind++) {
-        receive(&survivor,
+        receive(survivor,
                 (struct raft_message){.kind = (enum raft_message_kind)kind,
                                       .from = 2,
                                       .to = 1,
                                       .index = 2,
                                       .log_term = 5,
                                       .term = 6});
-        run_ms(&survivor, 2 * ELECTION_MS);
+        run_ms(survivor, 2 * ELECTION_MS);
     }
-    CHECK(survivor.sent_count == sent_count);
-    CHECK(raft_term(survivor.raft) == 5);
-    raft_close(&survivor.raft);
+    CHECK(survivor->sent_count == sent_count);
+    CHECK(raft_term(survivor->raft) == 5);
 }
 
 static void who_has_retired_may_take_over_later(void **state)
 {
-    (void)state;
-    struct survivor survivor;
-    open_survivor(&survivor);
-    raft_retire(survivor.raft, survivor.now_ns);
-    CHECK_OK(take_over(&survivor, 2));
-    run_ms(&survivor, 100);
-    CHECK(raft_is_settled(survivor.raft) && !raft_is_retired(survivor.raft));
-    raft_close(&survivor.raft);
+    struct survivor *survivor = *state;
+    raft_retire(survivor->raft, survivor->now_ns);
+    CHECK_OK(take_over(survivor, 2));
+    run_ms(survivor, 100);
+    CHECK(raft_is_settled(survivor->raft) && !raft_is_retired(survivor->raft));
 }
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define ALONE(name) \
+    cmocka_unit_test_setup_teardown(name, set_up_alone, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_survivor_leads_alone_with_all_it_has),
-        cmocka_unit_test(it_does_not_lead_before_that_is_durable),
-        cmocka_unit_test(it_takes_in_others_as_any_leader_does),
-        cmocka_unit_test(those_of_an_older_generation_are_not_heard),
-        cmocka_unit_test(a_crash_amid_it_leaves_nobody_who_votes),
-        cmocka_unit_test(nobody_takes_over_beside_a_leader),
-        cmocka_unit_test(a_number_that_may_have_been_used_is_refused),
-        cmocka_unit_test(who_lost_its_state_does_not_take_over),
-        cmocka_unit_test(who_has_retired_is_silent),
-        cmocka_unit_test(who_has_retired_may_take_over_later),
+        ALONE(the_survivor_leads_alone_with_all_it_has),
+        ALONE(it_does_not_lead_before_that_is_durable),
+        ALONE(it_takes_in_others_as_any_leader_does),
+        ALONE(those_of_an_older_generation_are_not_heard),
+        ALONE(a_crash_amid_it_leaves_nobody_who_votes),
+        TEST(nobody_takes_over_beside_a_leader),
+        ALONE(a_number_that_may_have_been_used_is_refused),
+        ALONE(who_lost_its_state_does_not_take_over),
+        TEST(who_has_retired_is_silent),
+        TEST(who_has_retired_may_take_over_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
