@@ -2,8 +2,6 @@
  * The encodings:
  *
  *   map    [format, version, [place ...], ...]
- *   delta  [format, from version, to version, shards, [[shard, place] ...],
- *           ...]
  *   place  [generation, [node ...], ...]
  *
  * A release may append fields where it says "...": those that it does not
@@ -22,16 +20,13 @@
 
 #define FORMAT 1
 #define MAP_FIELDS 3
-#define DELTA_FIELDS 5
 #define PLACE_FIELDS 2
-#define CHANGE_FIELDS 2
 
 #define NUMBER_BYTES_MAX 9
 #define HEAD_BYTES_MAX 5 /* of an array */
-#define MAP_HEAD_BYTES_MAX (2 * HEAD_BYTES_MAX + 4 * NUMBER_BYTES_MAX)
-/* Also of a change: its array and the shard's number. */
+#define MAP_HEAD_BYTES_MAX (2 * HEAD_BYTES_MAX + 2 * NUMBER_BYTES_MAX)
 #define PLACE_BYTES_MAX \
-    (3 * HEAD_BYTES_MAX + (2 + SHARD_REPLICAS_MAX) * NUMBER_BYTES_MAX)
+    (2 * HEAD_BYTES_MAX + (1 + SHARD_REPLICAS_MAX) * NUMBER_BYTES_MAX)
 
 static_assert(SHARD_NODES_MAX == MULTIRAFT_NODES_MAX, "the same numbers");
 static_assert(SHARD_COUNT_MAX + 1 == MULTIRAFT_GROUPS_MAX, "all are groups");
@@ -173,38 +168,6 @@ void shard_map_encode(const struct shard_map *map, struct writer *writer)
     pack_record_end(writer);
 }
 
-static uint32_t change_count(const struct shard_map *from,
-                             const struct shard_map *to)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < to->shard_count; i++) {
-        count += !shard_place_is_equal(&from->places[i], &to->places[i]);
-    }
-    return count;
-}
-
-void shard_map_delta_encode(const struct shard_map *from,
-                            const struct shard_map *to,
-                            struct writer *writer)
-{
-    assert(from->shard_count == to->shard_count);
-    pack_record(writer, DELTA_FIELDS);
-    pack_uint(writer, FORMAT);
-    pack_uint(writer, from->version);
-    pack_uint(writer, to->version);
-    pack_uint(writer, to->shard_count);
-    pack_array(writer, change_count(from, to));
-    for (uint32_t i = 0; i < to->shard_count; i++) {
-        if (!shard_place_is_equal(&from->places[i], &to->places[i])) {
-            pack_record(writer, CHANGE_FIELDS);
-            pack_uint(writer, i);
-            encode_place(&to->places[i], writer);
-            pack_record_end(writer);
-        }
-    }
-    pack_record_end(writer);
-}
-
 /* ---- decoding: whatever is wrong makes the reader fail ---- */
 
 static void decode_place(struct shard_place *out, struct reader *reader)
@@ -251,52 +214,5 @@ enum err shard_map_decode(struct shard_map *out, struct reader *reader)
     }
     *out = map;
     map = (struct shard_map){0}; /* it is the caller's now */
-    return ERR_NONE;
-}
-
-static void apply_changes(struct shard_map *map, struct reader *reader)
-{
-    uint32_t count = pack_read_array_of(reader, 0, map->shard_count);
-    for (uint32_t i = 0; i < count && !reader->failed; i++) {
-        uint32_t field_count =
-            pack_read_array_of(reader, CHANGE_FIELDS, UINT32_MAX);
-        uint64_t shard = pack_read_uint_to(reader, map->shard_count - 1);
-        if (!reader->failed) {
-            decode_place(&map->places[shard], reader);
-            pack_skip_count(reader, field_count - CHANGE_FIELDS);
-        }
-    }
-}
-
-enum err shard_map_delta_apply(struct shard_map *map, struct reader *reader)
-{
-    uint32_t more = 0;
-    enum err err = pack_read_version(reader, FORMAT, DELTA_FIELDS, &more);
-    if (err) {
-        return err;
-    }
-    uint64_t from = pack_read_uint(reader);
-    uint64_t to = pack_read_uint(reader);
-    uint64_t shard_count = pack_read_uint(reader);
-    if (reader->failed || shard_count != map->shard_count) {
-        return ERR_MALFORMED;
-    }
-    if (from != map->version) {
-        return ERR_NOT_FOUND;
-    }
-    scoped(shard_map_clear) struct shard_map changed = {0};
-    err = shard_map_copy(&changed, map);
-    if (err) {
-        return err;
-    }
-    changed.version = to;
-    apply_changes(&changed, reader);
-    pack_skip_count(reader, more);
-    if (reader->failed) {
-        return ERR_MALFORMED;
-    }
-    struct shard_map before = *map;
-    *map = changed;
-    changed = before; /* freed on leaving */
     return ERR_NONE;
 }

@@ -86,19 +86,4 @@ void shard_map_encode(const struct shard_map *map, struct writer *writer);
  */
 FALLIBLE shard_map_decode(struct shard_map *out, struct reader *reader);
 
-/* What makes `to` of `from`, which has as many shards: one MessagePack
- * value. */
-void shard_map_delta_encode(const struct shard_map *from,
-                            const struct shard_map *to,
-                            struct writer *writer);
-
-/*
- * Change `map` as a delta says; it is unchanged if that fails.
- *
- * ERR_MALFORMED   as for shard_map_decode(), or for another number of shards
- * ERR_NOT_FOUND   the delta is for another version of the map
- * ERR_VERSION     only a newer release can read it
- */
-FALLIBLE shard_map_delta_apply(struct shard_map *map, struct reader *reader);
-
 #endif

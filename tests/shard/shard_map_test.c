@@ -52,15 +52,6 @@ static enum err read_map(struct fixture *fixture, struct shard_map *out)
     return err;
 }
 
-static enum err read_delta(struct fixture *fixture, struct shard_map *map)
-{
-    CHECK(!fixture->writer.failed);
-    struct reader reader = reader_of(writer_bytes(&fixture->writer));
-    enum err err = shard_map_delta_apply(map, &reader);
-    CHECK(err || reader_left(&reader) == 0);
-    return err;
-}
-
 static void refuses(struct fixture *fixture, enum err expected)
 {
     struct shard_map map = {0};
@@ -163,10 +154,8 @@ static void the_largest_map_fits_its_bound(void **state)
 {
     (void)state;
     struct shard_map map = {0};
-    struct shard_map from = {0};
     CHECK_OK(shard_map_init(&map, SHARD_COUNT_MAX));
-    CHECK_OK(shard_map_init(&from, SHARD_COUNT_MAX));
-    map.version = from.version = UINT64_MAX;
+    map.version = UINT64_MAX;
     for (uint32_t i = 0; i < SHARD_COUNT_MAX; i++) {
         map.places[i] = (struct shard_place){
             .generation = UINT32_MAX,
@@ -180,11 +169,7 @@ static void the_largest_map_fits_its_bound(void **state)
     struct writer writer = writer_of(buffer, bytes_max);
     shard_map_encode(&map, &writer);
     CHECK(!writer.failed);
-    writer = writer_of(buffer, bytes_max);
-    shard_map_delta_encode(&from, &map, &writer);
-    CHECK(!writer.failed);
     free(buffer);
-    shard_map_clear(&from);
     shard_map_clear(&map);
 }
 
@@ -262,78 +247,6 @@ static void a_map_that_is_cut_anywhere_is_refused(void **state)
     }
 }
 
-static void a_delta_makes_one_map_of_another(void **state)
-{
-    struct fixture *fixture = *state;
-    struct shard_map map = {0};
-    CHECK_OK(shard_map_copy(&map, &fixture->map));
-    fixture->map.version = 12;
-    fixture->map.places[2] = place_of(3, 90);
-    fixture->map.places[15] = (struct shard_place){0};
-    shard_map_delta_encode(&map, &fixture->map, &fixture->writer);
-    CHECK(writer_bytes(&fixture->writer).length < 40);
-    CHECK_OK(read_delta(fixture, &map));
-    CHECK(shard_map_is_equal(&map, &fixture->map));
-    shard_map_clear(&map);
-}
-
-static void a_delta_of_another_version_changes_nothing(void **state)
-{
-    struct fixture *fixture = *state;
-    struct shard_map map = {0};
-    struct shard_map copy = {0};
-    CHECK_OK(shard_map_copy(&map, &fixture->map));
-    shard_map_delta_encode(&map, &fixture->map, &fixture->writer);
-    map.version = 6;
-    CHECK_OK(shard_map_copy(&copy, &map));
-    CHECK_ERR(read_delta(fixture, &map), ERR_NOT_FOUND);
-    CHECK(shard_map_is_equal(&map, &copy));
-    shard_map_clear(&copy);
-    shard_map_clear(&map);
-    CHECK_OK(shard_map_init(&map, 15));
-    map.version = 7;
-    CHECK_ERR(read_delta(fixture, &map), ERR_MALFORMED);
-    shard_map_clear(&map);
-}
-
-static void a_delta_that_is_cut_anywhere_changes_nothing(void **state)
-{
-    struct fixture *fixture = *state;
-    struct shard_map map = {0};
-    struct shard_map copy = {0};
-    CHECK_OK(shard_map_copy(&map, &fixture->map));
-    CHECK_OK(shard_map_copy(&copy, &map));
-    for (uint32_t i = 0; i < 16; i++) {
-        fixture->map.places[i] = place_of(1, 100 + i);
-    }
-    shard_map_delta_encode(&map, &fixture->map, &fixture->writer);
-    struct bytes whole = writer_bytes(&fixture->writer);
-    for (size_t length = 0; length < whole.length; length++) {
-        struct reader reader = reader_of(bytes_of(whole.data, length));
-        CHECK_ERR(shard_map_delta_apply(&map, &reader), ERR_MALFORMED);
-        CHECK(shard_map_is_equal(&map, &copy));
-    }
-    shard_map_clear(&copy);
-    shard_map_clear(&map);
-}
-
-static void a_delta_for_a_shard_that_is_not_there_is_refused(void **state)
-{
-    struct fixture *fixture = *state;
-    struct writer *writer = &fixture->writer;
-    pack_array(writer, 5);
-    pack_uint(writer, 1);
-    pack_uint(writer, 7);
-    pack_uint(writer, 8);
-    pack_uint(writer, 16);
-    pack_array(writer, 1);
-    pack_array(writer, 2);
-    pack_uint(writer, 16);
-    write_place(writer, 1, 1);
-    CHECK_ERR(read_delta(fixture, &fixture->map), ERR_MALFORMED);
-    CHECK(fixture->map.version == 7);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -349,10 +262,6 @@ int main(void)
         TEST(another_format_is_refused),
         TEST(what_is_no_map_is_refused),
         TEST(a_map_that_is_cut_anywhere_is_refused),
-        TEST(a_delta_makes_one_map_of_another),
-        TEST(a_delta_of_another_version_changes_nothing),
-        TEST(a_delta_that_is_cut_anywhere_changes_nothing),
-        TEST(a_delta_for_a_shard_that_is_not_there_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
