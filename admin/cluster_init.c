@@ -152,8 +152,7 @@ static void print_next(const struct request *request,
     (void)fflush(command->world->out);
     (void)fprintf(talk, "\nNext:\n");
     if (founding->transport == SETTINGS_IPC) {
-        (void)fprintf(talk, "  start the nodes on this machine, each with its "
-                            "folder's cluster.yaml:\n");
+        (void)fprintf(talk, "  all of it stays on this machine\n");
     } else {
         (void)fprintf(talk, "  copy each folder to its host:\n");
         for (uint32_t i = 0; i < founding->host_count; i++) {
@@ -167,11 +166,19 @@ static void print_next(const struct request *request,
     (void)fprintf(talk,
                   "  check one:\n"
                   "    troupe config check %s/%s/cluster.yaml\n"
+                  "  start each node, in its folder:\n"
+                  "    trouped --config cluster.yaml\n"
+                  "  and look at them from here:\n"
+                  "    troupe context add %s --config "
+                  "%s/operator/cluster.yaml\n"
+                  "    troupe --context %s cluster status\n"
                   "  put %s/authority on a medium that is kept offline, with "
                   "a copy:\n"
                   "  who has it can make certificates for this cluster, and "
                   "without it nobody can renew one.\n",
-                  folder, request->hosts[0].name, folder);
+                  folder, request->hosts[0].name,
+                  request->founding.cluster_name, folder,
+                  request->founding.cluster_name, folder);
 }
 
 static enum exit_code failed(const struct command *command,

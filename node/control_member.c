@@ -315,7 +315,9 @@ static enum err check_groups(const struct control *control,
     for (uint32_t i = 0; voters && i < voters->count; i++) {
         if (voters->members[i].node == member->number) {
             err_explain(why,
-                        "%s still votes in the meta group: drain it, or wait",
+                        "%s votes in the meta group until three others do: "
+                        "drain it, or wait; --force takes its vote, while the "
+                        "others and it still run",
                         member->name);
             return ERR_REFUSED;
         }

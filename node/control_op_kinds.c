@@ -74,7 +74,7 @@ static void note_waiting(const struct control *control,
         op->state = OP_WAITING;
         say(op->why, "of %u shards nobody has reported yet", leaving->unknown);
     } else if (leaving->replicas == 0) {
-        say(op->why, "it still votes in the meta group");
+        say(op->why, "it votes in the meta group until three others do");
     }
 }
 

@@ -84,6 +84,8 @@ static int set_up(void **state)
     fake_machine_init(&fixture->machine);
     CHECK(run(fixture, "cluster init shop alpha=10.0.0.1 beta=10.0.0.2") == 0);
     CHECK(says(fixture->talk, "scp -rp shop/alpha 10.0.0.1:"));
+    CHECK(says(fixture->talk, "trouped --config cluster.yaml"));
+    CHECK(says(fixture->talk, "context add shop --config shop/operator/"));
     *state = fixture;
     return 0;
 }
