@@ -104,6 +104,33 @@ bool certificate_pools_are_valid(const char *pools)
     return true;
 }
 
+/* One of the pools: a name, or its beginning and a `*`. */
+static bool matches(const char *pattern, size_t length, const char *pool)
+{
+    return length > 0 && pattern[length - 1] == '*'
+               ? strncmp(pattern, pool, length - 1) == 0
+               : strlen(pool) == length && memcmp(pattern, pool, length) == 0;
+}
+
+bool certificate_pools_have(const char *pools, const char *pool)
+{
+    const char *next = pools;
+    while (*next) {
+        size_t length = strcspn(next, ",");
+        if (matches(next, length, pool)) {
+            return true;
+        }
+        next += length + (next[length] == ',');
+    }
+    return false;
+}
+
+bool certificate_may_use(const struct certificate *certificate,
+                         const char *pool)
+{
+    return certificate_pools_have(certificate->pools, pool);
+}
+
 enum err certificate_validate(const struct certificate *certificate,
                               struct err_detail *why)
 {

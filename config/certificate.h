@@ -61,6 +61,13 @@ bool certificate_name_is_valid(const char *name);
  */
 bool certificate_pools_are_valid(const char *pools);
 
+/* Whether such a list has a task pool. */
+bool certificate_pools_have(const char *pools, const char *pool);
+
+/* Whether a client may use a task pool, by its certificate. */
+bool certificate_may_use(const struct certificate *certificate,
+                         const char *pool);
+
 /*
  * Whether every field is within its bounds: what certificate_issue() asserts
  * and certificate_decode() demands. ERR_INVALID: `why` names the field.

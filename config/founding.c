@@ -268,6 +268,9 @@ static enum err write_yaml(char **out,
     if (founding->data_dir) {
         lines_write(&writer, "  data_dir: \"%s\"\n", founding->data_dir);
     }
+    if (founding->runs_commands) {
+        lines_write(&writer, "  exec: true  # tasks may be commands\n");
+    }
     lines_write(&writer,
                 "\n"
                 "cluster:\n"

@@ -35,6 +35,7 @@ struct founding {
     uint16_t port;         /* of the door; 0: the default */
     int64_t valid_seconds; /* of each certificate; 0: the default */
     const char *data_dir;  /* as the file says it; NULL: the default */
+    bool runs_commands;    /* `node.exec`: tasks may be commands */
     const char *ipc_dir;   /* with SETTINGS_IPC; NULL: the default */
     const struct founding_host *hosts;
     uint32_t host_count;

@@ -103,12 +103,11 @@ static const struct schema_key keys[] = {
          "slower one, and an idle one, is cut."},
 {.path = "node.exec", .kind = SCHEMA_BOOL, IN_SETTINGS(node.exec),
  .standard = "false",
- .is_unused_yet = true,
  .text = "true: this node runs the commands of tasks, as far as their pool "
          "allows them. Who may change pools may then run anything here, as "
          "the user of this daemon or, when that is root, as any: it is remote "
-         "execution by design. false: a task that is a command is refused "
-         "here. C functions and plug-ins run either way."},
+         "execution by design. The same is true of plug-ins. false: such tasks "
+         "wait for other nodes. C functions of the program run either way."},
 
 {.path = "seeds", .kind = SCHEMA_URLS, IN_SETTINGS(seeds),
  .count_offset = offsetof(struct settings, seed_count),
@@ -359,49 +358,40 @@ static const struct schema_key keys[] = {
  .count_offset = offsetof(struct settings, cluster.pool_count),
  .item_bytes = sizeof(struct settings_pool),
  .max = SETTINGS_POOL_COUNT_MAX, .derived = "none",
- .is_unused_yet = true,
  .text = "Task pools that exist from the start. Others can be added later."},
 {.path = "cluster.pools[].name", .kind = SCHEMA_NAME, IN_POOL(name),
  .min = 1, .max = 63, .also = "each only once",
- .is_unused_yet = true,
  .text = "What the pool is called when tasks are submitted to it, and in the "
          "rights of client certificates."},
 {.path = "cluster.pools[].workers", .kind = SCHEMA_NUMBER, IN_POOL(workers),
  .min = 1, .max = 1024, .standard = "4",
- .is_unused_yet = true,
  .text = "How many tasks of the pool run at a time on each node that has the "
          "role worker. Tasks may block, so that it may exceed the cores."},
 {.path = "cluster.pools[].durable", .kind = SCHEMA_BOOL, IN_POOL(durable),
  .standard = "true",
- .is_unused_yet = true,
  .text = "true: a submitted task is on disk on a majority before it is "
          "acknowledged. false: tasks live in memory and are lost with their "
          "coordinator; faster."},
 {.path = "cluster.pools[].queue_max", .kind = SCHEMA_NUMBER,
  IN_POOL(queue_max), .min = 1, .max = 100000000, .standard = "1000000",
- .is_unused_yet = true,
  .text = "How many tasks may wait in the pool, over all shards. When it is "
          "full, submitting says so."},
 {.path = "cluster.pools[].lease", .kind = SCHEMA_DURATION, IN_POOL(lease_ms),
  .min = SECOND, .max = 7 * DAY, .standard = "30s",
- .is_unused_yet = true,
  .text = "For how long a worker has a task to itself without renewing its "
          "lease; it renews by itself as long as its node lives. Then the task "
          "is given to another."},
 {.path = "cluster.pools[].attempts_max", .kind = SCHEMA_NUMBER,
  IN_POOL(attempts_max), .min = 1, .max = 1000, .standard = "5",
- .is_unused_yet = true,
  .text = "How often a task is tried before it is put among the dead letters."},
 {.path = "cluster.pools[].retry_backoff_min", .kind = SCHEMA_DURATION,
  IN_POOL(retry_backoff_min_ms), .min = 1 * MS, .max = HOUR,
  .standard = "1s", .also = "at most retry_backoff_max",
- .is_unused_yet = true,
  .text = "The pause after a task's first failed attempt. It doubles with each "
          "further one, with some jitter."},
 {.path = "cluster.pools[].retry_backoff_max", .kind = SCHEMA_DURATION,
  IN_POOL(retry_backoff_max_ms), .min = 1 * MS, .max = 7 * DAY,
  .standard = "5m",
- .is_unused_yet = true,
  .text = "The longest pause between two attempts at a task."},
 };
 /* clang-format on */

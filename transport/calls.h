@@ -152,6 +152,7 @@ const struct calls_stats *calls_stats(const struct calls *calls);
 enum channel {
     CHANNEL_RAFT = 1,
     CHANNEL_CALLS = 2,
+    CHANNEL_TASKS = 3,
 };
 
 #endif
