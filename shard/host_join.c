@@ -419,6 +419,9 @@ static enum err describe_founding(const struct host *host,
     if (!err) {
         err = view_settings_make(&change->settings, settings);
     }
+    if (!err) {
+        err = task_pools_of_settings(&change->pools, settings);
+    }
     return err ? err : first_map(host, change);
 }
 

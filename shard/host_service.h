@@ -21,6 +21,7 @@ enum host_service {
         7, /* the meta group's leader hands out the bus key */
     HOST_SERVICE_REQUEST = 8, /* shard/router.h */
     HOST_SERVICE_ADMIN = 9,   /* node/control.h */
+    HOST_SERVICE_TASK = 11,   /* shard/task_request.h */
     HOST_SERVICE_TRUST = 10,  /* which trust have you, if newer what is in it */
 };
 

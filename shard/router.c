@@ -5,6 +5,7 @@
 #include "base/time_units.h"
 #include "shard/archive_wire.h"
 #include "shard/router_core.h"
+#include "shard/shard_machine.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -336,7 +337,8 @@ static bool may_ask(const struct asked *asked, const struct router_ask *ask)
         certificate->role == ROLE_OPERATOR) {
         return true;
     }
-    return !ask->for_archive &&
+    /* Tasks have a service of their own, which knows a client's pools. */
+    return !ask->for_archive && !shard_machine_is_task(ask->command) &&
            (certificate->role != ROLE_OBSERVER || ask->is_read);
 }
 

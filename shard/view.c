@@ -25,6 +25,7 @@ void view_close(struct view **view)
     members_clear(&(*view)->founders);
     shard_map_clear(&(*view)->map);
     view_settings_clear(&(*view)->settings);
+    task_pools_clear(&(*view)->pools);
     free((*view)->recoveries);
     free(*view);
     *view = NULL;
@@ -56,6 +57,7 @@ enum err view_copy(struct view **out, const struct view *from)
     view->founders = (struct members){0};
     view->map = (struct shard_map){0};
     view->settings = (struct view_settings){0};
+    view->pools = (struct task_pools){0};
     view->recoveries = NULL;
     err = copy_recoveries(view, from);
     if (err) {
@@ -70,6 +72,9 @@ enum err view_copy(struct view **out, const struct view *from)
     }
     if (!err) {
         err = view_settings_copy(&view->settings, &from->settings);
+    }
+    if (!err) {
+        err = task_pools_copy(&view->pools, &from->pools);
     }
     if (err) {
         return err;

@@ -13,6 +13,7 @@
 #include "cluster/members.h"
 #include "shard/host_fault.h"
 #include "shard/shard_map.h"
+#include "shard/task_pool.h"
 #include "shard/view_settings.h"
 
 #include <stdbool.h>
@@ -56,7 +57,8 @@ struct view {
     struct members founders; /* as they were at founding: shards begin with
                                 the disks that they had then */
     struct shard_map map;    /* .places NULL before founding */
-    struct view_settings settings;    /* .version 0: unknown */
+    struct view_settings settings; /* .version 0: unknown */
+    struct task_pools pools;
     uint32_t meta_generation;         /* of the meta group's replicas; see
                                          raft_configuration.h */
     struct view_recovery *recoveries; /* under way; of each shard one at most */
@@ -74,7 +76,7 @@ FALLIBLE view_copy(struct view **out, const struct view *from);
 
 enum view_change_kind {
     VIEW_FOUND = 1,     /* cluster_id, name, replication, members, map,
-                           settings (or none) */
+                           settings (or none), pools */
     VIEW_FOUNDED,       /* all shards have begun */
     VIEW_MEMBER_ADD,    /* member; its number is chosen when it is decided */
     VIEW_MEMBER_SET,    /* member: all of it; its number, its name and when it
@@ -93,6 +95,10 @@ enum view_change_kind {
                            which they replace */
     VIEW_RECOVERED,     /* number of a shard, generation: it serves in it */
     VIEW_RECOVER_META,  /* generation: the meta group was taken over */
+    VIEW_POOL_SET,      /* pool: a new one, or in place of the one of that name.
+                           Its version, if it is not 0, tells whether that was
+                           changed meanwhile */
+    VIEW_POOL_REMOVE,   /* pool: its name */
     VIEW_CHANGE_KIND_COUNT,
 };
 
@@ -113,6 +119,7 @@ struct view_change {
     struct members members;
     struct shard_map map;
     struct view_settings settings; /* also of SETTINGS */
+    struct task_pools pools;
     /* others */
     struct member member;
     uint32_t number; /* of a member, or a shard; a level */
@@ -122,6 +129,7 @@ struct view_change {
     uint64_t map_version;
     struct view_move *moves;
     uint32_t move_count;
+    struct task_pool pool;
 };
 
 void view_change_clear(struct view_change *change);

@@ -17,6 +17,8 @@ void view_change_clear(struct view_change *change)
     members_clear(&change->members);
     shard_map_clear(&change->map);
     view_settings_clear(&change->settings);
+    task_pools_clear(&change->pools);
+    task_pool_clear(&change->pool);
     free(change->moves);
     *change = (struct view_change){0};
 }
@@ -341,6 +343,41 @@ static enum err check_settings(const struct view *view,
                                &replication, why);
 }
 
+static const struct task_pool *present_pool(const struct view *view,
+                                            const struct view_change *change)
+{
+    return task_pools_find(&view->pools, bytes_of_text(change->pool.name));
+}
+
+static enum err check_pool_set(const struct view *view,
+                               const struct view_change *change,
+                               struct err_detail *why)
+{
+    const struct task_pool *present = present_pool(view, change);
+    if (change->pool.version != 0 &&
+        (!present || present->version != change->pool.version)) {
+        err_explain(why, "pool %s was changed meanwhile", change->pool.name);
+        return ERR_BUSY;
+    }
+    if (!present && view->pools.count >= TASK_POOL_COUNT_MAX) {
+        err_explain(why, "there are %d pools, and no more are allowed",
+                    TASK_POOL_COUNT_MAX);
+        return ERR_FULL;
+    }
+    return task_pool_validate(&change->pool, why);
+}
+
+static enum err check_pool_remove(const struct view *view,
+                                  const struct view_change *change,
+                                  struct err_detail *why)
+{
+    if (!present_pool(view, change)) {
+        err_explain(why, "there is no pool %s", change->pool.name);
+        return ERR_NOT_FOUND;
+    }
+    return ERR_NONE;
+}
+
 /* ---- doing it ---- */
 
 /* Its time is that of the founding. */
@@ -358,6 +395,7 @@ static enum err do_found(struct view *view, const struct view_change *change)
     struct members founders = {0};
     struct shard_map map = {0};
     struct view_settings settings = {0};
+    struct task_pools pools = {0};
     enum err err = members_copy(&members, &change->members);
     if (!err) {
         err = members_copy(&founders, &change->members);
@@ -368,10 +406,14 @@ static enum err do_found(struct view *view, const struct view_change *change)
     if (!err) {
         err = view_settings_copy(&settings, &change->settings);
     }
+    if (!err) {
+        err = task_pools_copy(&pools, &change->pools);
+    }
     if (err) {
         members_clear(&members);
         members_clear(&founders);
         shard_map_clear(&map);
+        view_settings_clear(&settings);
         return err;
     }
     stamp_founders(&members, change->at_ms);
@@ -385,6 +427,7 @@ static enum err do_found(struct view *view, const struct view_change *change)
     view->map = map;
     view->settings = settings;
     view->settings.version = view->version + 1;
+    view->pools = pools;
     return ERR_NONE;
 }
 
@@ -518,6 +561,20 @@ static enum err do_recover_meta(struct view *view,
     return ERR_NONE;
 }
 
+static enum err do_pool_set(struct view *view, const struct view_change *change)
+{
+    struct task_pool pool = change->pool; /* what it points to is borrowed */
+    pool.version = view->version + 1;
+    return task_pools_set(&view->pools, &pool);
+}
+
+static enum err do_pool_remove(struct view *view,
+                               const struct view_change *change)
+{
+    task_pools_remove(&view->pools, bytes_of_text(change->pool.name));
+    return ERR_NONE;
+}
+
 static const struct {
     enum err (*check)(const struct view *view,
                       const struct view_change *change,
@@ -538,6 +595,8 @@ static const struct {
     [VIEW_SETTINGS] = {check_settings, do_settings},
     [VIEW_RECOVERED] = {check_recovered, do_recovered},
     [VIEW_RECOVER_META] = {check_recover_meta, do_recover_meta},
+    [VIEW_POOL_SET] = {check_pool_set, do_pool_set},
+    [VIEW_POOL_REMOVE] = {check_pool_remove, do_pool_remove},
 };
 
 enum err view_check(const struct view *view,

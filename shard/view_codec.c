@@ -4,13 +4,13 @@
  *   view    [format, version, cluster id, cluster name, replication,
  *            feature level, is founded, is paused, members, founders, map,
  *            settings, meta generation,
- *            [[shard, node, disk, is empty, ...] ...], ...]
+ *            [[shard, node, disk, is empty, ...] ...], pools, ...]
  *   change  [format, kind, at, who, text, body, ...]
  *
  * and a change's body, by its kind:
  *
  *   FOUND                   [cluster id, cluster name, replication, members,
- *                            map, settings, ...]
+ *                            map, settings, pools, ...]
  *   MEMBER_ADD, MEMBER_SET  [member, ...]
  *   MEMBER_FORGET           [number, ...]
  *   PLACE                   [map version, [[shard, [node ...], ...] ...], ...]
@@ -21,6 +21,8 @@
  *   RECOVER_META            [generation, ...]
  *   FOUNDED, NOTE           [...]
  *   SETTINGS                [settings, ...]
+ *   POOL_SET                [pool, ...], see shard/task_pool.h
+ *   POOL_REMOVE             [name, ...]
  *
  * A release may append fields where it says "...": those that it does not
  * know are skipped. What cannot be skipped has another format number, or
@@ -38,7 +40,7 @@
 #include <string.h>
 
 #define FORMAT 1
-#define VIEW_FIELDS 14
+#define VIEW_FIELDS 15
 #define RECOVERY_FIELDS 4
 #define CHANGE_FIELDS 6
 #define MOVE_FIELDS 2
@@ -79,7 +81,8 @@ size_t view_bytes_max(const struct view *view)
            members_bytes_max(&view->founders) +
            shard_map_bytes_max(&view->map) +
            view_settings_bytes_max(&view->settings) +
-           (size_t)view->recovery_count * RECOVERY_BYTES_MAX;
+           (size_t)view->recovery_count * RECOVERY_BYTES_MAX +
+           task_pools_bytes_max(&view->pools);
 }
 
 static void encode_scalars(const struct view *view, struct writer *writer)
@@ -118,6 +121,7 @@ void view_encode(const struct view *view, struct writer *writer)
     shard_map_encode(&view->map, writer);
     view_settings_encode(&view->settings, writer);
     encode_recoveries(view, writer);
+    task_pools_encode(&view->pools, writer);
     pack_record_end(writer);
 }
 
@@ -179,7 +183,10 @@ static enum err decode_tables(struct view *view, struct reader *reader)
     if (!err) {
         err = view_settings_decode(&view->settings, reader);
     }
-    return err ? err : decode_recoveries(view, reader);
+    if (!err) {
+        err = decode_recoveries(view, reader);
+    }
+    return err ? err : task_pools_decode(&view->pools, reader);
 }
 
 static bool holds_together(const struct view *view)
@@ -191,7 +198,8 @@ static bool holds_together(const struct view *view)
            view->map.shard_count == 0 && view->map.version == 0 &&
            view->cluster_name[0] == '\0' && !view->is_founded &&
            view->settings.version == 0 && view->settings.count == 0 &&
-           view->recovery_count == 0 && view->meta_generation == 0;
+           view->recovery_count == 0 && view->meta_generation == 0 &&
+           view->pools.count == 0;
 }
 
 enum err view_decode(struct view **out, struct bytes bytes)
@@ -259,6 +267,17 @@ static uint64_t digest_recoveries(const struct view *view, uint64_t digest)
     return digest;
 }
 
+static uint64_t digest_pools(const struct task_pools *pools, uint64_t digest)
+{
+    for (uint32_t i = 0; i < pools->count; i++) {
+        const struct task_pool *pool = &pools->list[i];
+        digest = hash_bytes(bytes_of_text(pool->name), digest);
+        digest =
+            hash_bytes(bytes_of(&pool->version, sizeof pool->version), digest);
+    }
+    return digest;
+}
+
 uint64_t view_digest(const struct view *view)
 {
     uint8_t part[SCALARS_BYTES_MAX];
@@ -272,6 +291,7 @@ uint64_t view_digest(const struct view *view)
     digest = digest_members(&view->members, digest);
     digest = digest_members(&view->founders, digest);
     digest = digest_settings(&view->settings, digest);
+    digest = digest_pools(&view->pools, digest);
     return digest_recoveries(view, digest);
 }
 
@@ -286,6 +306,7 @@ static void encode_found(const struct view_change *change,
     members_encode(&change->members, writer);
     shard_map_encode(&change->map, writer);
     view_settings_encode(&change->settings, writer);
+    task_pools_encode(&change->pools, writer);
 }
 
 static enum err decode_found(struct view_change *change, struct reader *reader)
@@ -300,7 +321,10 @@ static enum err decode_found(struct view_change *change, struct reader *reader)
     if (!err) {
         err = shard_map_decode(&change->map, reader);
     }
-    return err ? err : view_settings_decode(&change->settings, reader);
+    if (!err) {
+        err = view_settings_decode(&change->settings, reader);
+    }
+    return err ? err : task_pools_decode(&change->pools, reader);
 }
 
 static void encode_member(const struct view_change *change,
@@ -445,13 +469,36 @@ static enum err decode_settings(struct view_change *change,
     return view_settings_decode(&change->settings, reader);
 }
 
+static void encode_pool(const struct view_change *change, struct writer *writer)
+{
+    task_pool_encode(&change->pool, writer);
+}
+
+static enum err decode_pool(struct view_change *change, struct reader *reader)
+{
+    return task_pool_decode(&change->pool, reader, NULL);
+}
+
+static void encode_pool_name(const struct view_change *change,
+                             struct writer *writer)
+{
+    pack_text(writer, change->pool.name);
+}
+
+static enum err decode_pool_name(struct view_change *change,
+                                 struct reader *reader)
+{
+    pack_read_text(reader, change->pool.name, sizeof change->pool.name);
+    return ERR_NONE;
+}
+
 static const struct {
     uint32_t field_count;
     void (*encode)(const struct view_change *change, struct writer *writer);
     /* What the reader does not remember: of tables, and ERR_MEMORY. */
     enum err (*decode)(struct view_change *change, struct reader *reader);
 } bodies[VIEW_CHANGE_KIND_COUNT] = {
-    [VIEW_FOUND] = {6, encode_found, decode_found},
+    [VIEW_FOUND] = {7, encode_found, decode_found},
     [VIEW_FOUNDED] = {0, NULL, NULL},
     [VIEW_MEMBER_ADD] = {1, encode_member, decode_member},
     [VIEW_MEMBER_SET] = {1, encode_member, decode_member},
@@ -464,6 +511,8 @@ static const struct {
     [VIEW_SETTINGS] = {1, encode_settings, decode_settings},
     [VIEW_RECOVERED] = {2, encode_recovered, decode_recovered},
     [VIEW_RECOVER_META] = {1, encode_generation, decode_generation},
+    [VIEW_POOL_SET] = {1, encode_pool, decode_pool},
+    [VIEW_POOL_REMOVE] = {1, encode_pool_name, decode_pool_name},
 };
 
 /* ---- changes ---- */
@@ -474,6 +523,8 @@ size_t view_change_bytes_max(const struct view_change *change)
            MEMBER_BYTES_MAX + members_bytes_max(&change->members) +
            shard_map_bytes_max(&change->map) +
            view_settings_bytes_max(&change->settings) +
+           task_pools_bytes_max(&change->pools) +
+           task_pool_bytes_max(&change->pool) +
            (size_t)change->move_count * MOVE_BYTES_MAX;
 }
 

@@ -139,6 +139,21 @@ static inline struct member test_random_member(struct seeded *seeded,
     return member;
 }
 
+static inline struct task_pool test_random_pool(struct seeded *seeded,
+                                                const struct view *view)
+{
+    struct task_pool pool;
+    task_pool_defaults(&pool);
+    (void)snprintf(pool.name, sizeof pool.name, "pool%u",
+                   (uint32_t)seeded_below(seeded, 4));
+    pool.workers = (uint32_t)seeded_below(seeded, 100);
+    pool.is_durable = seeded_below(seeded, 2);
+    pool.any_command = seeded_below(seeded, 2);
+    pool.version =
+        seeded_below(seeded, 4) == 0 ? view->version : 0; /* mostly stale */
+    return pool;
+}
+
 /* Of any kind; whether it may happen to `view` is a matter of luck. */
 static inline struct view_change test_random_change(struct seeded *seeded,
                                                     const struct view *view)
@@ -176,6 +191,9 @@ static inline struct view_change test_random_change(struct seeded *seeded,
     }
     if (kind == VIEW_PLACE) {
         test_random_moves(seeded, view, &change);
+    }
+    if (kind == VIEW_POOL_SET || kind == VIEW_POOL_REMOVE) {
+        change.pool = test_random_pool(seeded, view);
     }
     if (kind == VIEW_SETTINGS) {
         change.settings =
