@@ -108,6 +108,23 @@ static const struct control_verb verbs[] = {
     {.name = "counter.get",
      .required = ARG_ID,
      .begin = control_counter_get, .answer = control_counter_value},
+    {.name = "task.show", .place = ANSWERED_BY_SHARD,
+     .required = ARG_TASK,
+     .begin = control_task_find, .answer = control_task_show},
+    {.name = "task.ls",
+     .optional = ARG_POOL | ARG_TASK_STATE | ARG_UNTIL | ARG_LIMIT,
+     .answer = control_task_list},
+    {.name = "pool.ls",
+     .answer = control_pool_list},
+    {.name = "pool.show",
+     .required = ARG_NAME,
+     .answer = control_pool_show},
+    {.name = "pool.set", .access = MAY_STEER, .place = ANSWERED_BY_META,
+     .required = ARG_DEFINITION, .optional = ARG_DRY_RUN,
+     .begin = control_pool_set},
+    {.name = "pool.remove", .access = MAY_STEER, .place = ANSWERED_BY_META,
+     .required = ARG_NAME, .optional = ARG_FORCE | ARG_DRY_RUN,
+     .begin = control_pool_remove},
     {.name = "backup.created", .access = MAY_STEER, .place = ANSWERED_BY_META,
      .required = ARG_ID | ARG_SHARDS,
      .begin = control_backup_created},
@@ -399,7 +416,7 @@ static enum err handle(struct control_request *request,
     if (!err && !verb->needs_no_view) {
         err = check_view(control, why);
     }
-    if (!err && (args->given & ARG_SHARD)) {
+    if (!err && (args->given & (ARG_SHARD | ARG_TASK))) {
         err = control_check_shard(control, args->shard, why);
     }
     return err ? err : run(request, question, args, why);

@@ -18,7 +18,9 @@
 
 #include "shard/router.h"
 
+struct agent;
 struct control;
+struct dispatcher;
 struct metrics;
 struct posix_log_tail;
 
@@ -32,6 +34,8 @@ struct control_config {
     struct log *log;
     struct posix_log_tail *log_tail;
     const struct metrics *metrics;
+    const struct dispatcher *dispatcher; /* of the coordinators here */
+    const struct agent *agent;           /* of the workers here */
 };
 
 /* Serves from now on. ERR_MEMORY */

@@ -97,6 +97,43 @@ static void read_settings(struct reader *reader, void *to)
     }
 }
 
+static void read_task(struct reader *reader, void *to)
+{
+    char text[TASK_ID_BYTES];
+    uint64_t *id = to;
+    pack_read_text(reader, text, sizeof text);
+    reader->failed = reader->failed || task_id_parse(id, text);
+}
+
+static void read_task_state(struct reader *reader, void *to)
+{
+    char name[CERTIFICATE_NAME_BYTES];
+    enum task_state *state = to;
+    *state = 0;
+    pack_read_text(reader, name, sizeof name);
+    while (*state < TASK_STATE_COUNT &&
+           strcmp(task_state_name(*state), name) != 0) {
+        ++*state;
+    }
+    if (*state == TASK_STATE_COUNT) {
+        reader->failed = true;
+        *state = TASK_WAITING;
+    }
+}
+
+/* Of what is in it, who takes it knows. */
+static void read_definition(struct reader *reader, void *to)
+{
+    struct bytes *map = to;
+    const uint8_t *start = reader->next;
+    bool is_map = pack_peek(reader) == PACK_MAP;
+    pack_skip(reader);
+    reader->failed = reader->failed || !is_map;
+    if (!reader->failed) {
+        *map = bytes_of(start, (size_t)(reader->next - start));
+    }
+}
+
 static void read_value(struct reader *reader, void *to)
 {
     int64_t *value = to;
@@ -166,6 +203,14 @@ static const struct {
      "the version of the settings that the plan was made from"},
     {"dry_run", ARG_DRY_RUN, AT(is_dry_run), read_flag, A_FLAG},
     {"empty", ARG_EMPTY, AT(is_empty), read_flag, A_FLAG},
+    {"id", ARG_TASK, AT(task), read_task, "a task's id, such as 17-4021"},
+    {"state", ARG_TASK_STATE, AT(task_state), read_task_state,
+     "waiting, done, dead, cancelled or expired"},
+    {"until_ms", ARG_UNTIL, AT(until_ms), read_number,
+     "milliseconds since 1970"},
+    {"pool", ARG_POOL, AT(pool), read_name, A_NAME},
+    {"definition", ARG_DEFINITION, AT(definition), read_definition,
+     "a map of a pool's fields"},
     /* clang-format on */
 };
 
@@ -179,10 +224,11 @@ static enum err read_pair(struct control_args *args,
     char key[KEY_BYTES];
     pack_read_text(reader, key, sizeof key);
     size_t row = 0;
-    while (row < ROW_COUNT && strcmp(rows[row].key, key) != 0) {
+    while (row < ROW_COUNT &&
+           !(strcmp(rows[row].key, key) == 0 && (rows[row].arg & possible))) {
         row++;
     }
-    if (row == ROW_COUNT || !(rows[row].arg & possible)) {
+    if (row == ROW_COUNT) {
         bool shows = key[0] != '\0' && utf8_is_printable(key);
         err_explain(why, "%s: this verb has no such argument",
                     shows ? key : "an argument");
@@ -239,6 +285,9 @@ enum err control_args_decode(struct control_args *out,
         return ERR_MALFORMED;
     }
     err = check_required(&args, required, why);
+    if (args.given & ARG_TASK) {
+        args.shard = task_id_shard(args.task);
+    }
     if (!err) {
         *out = args;
     }

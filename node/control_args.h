@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "cluster/members.h"
+#include "shard/task.h"
 #include "shard/view_settings.h"
 
 #include <stdbool.h>
@@ -41,6 +42,11 @@ enum control_arg {
     ARG_VERSION = 1 << 16,
     ARG_EMPTY = 1 << 17,
     ARG_SHARDS = 1 << 18,
+    ARG_TASK = 1 << 19,       /* "id" */
+    ARG_TASK_STATE = 1 << 20, /* "state" */
+    ARG_POOL = 1 << 21,
+    ARG_DEFINITION = 1 << 22,
+    ARG_UNTIL = 1 << 23,
 };
 
 struct control_args {
@@ -61,6 +67,11 @@ struct control_args {
     struct bytes settings; /* a map as it was read: borrowed; see
                               control_args_settings() */
     uint64_t version;
+    uint64_t task; /* its shard is in `shard`, too */
+    enum task_state task_state;
+    char pool[CERTIFICATE_NAME_BYTES];
+    uint64_t until_ms;       /* Unix time */
+    struct bytes definition; /* a map as it was read: borrowed */
     bool is_stale;
     bool is_forced;
     bool is_dry_run;

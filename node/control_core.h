@@ -17,6 +17,8 @@
  *   control_counter.c    counter.*
  *   control_debug.c      what a process tells of itself: node.log ...
  *   control_backup.c     what the journal has of backups
+ *   control_task.c       task.*
+ *   control_pool.c       pool.*
  */
 // clang-format on
 
@@ -29,6 +31,8 @@
 #include "node/control_question.h"
 #include "node/fields.h"
 #include "shard/shard_balance.h"
+#include "shard/task_agent.h"
+#include "shard/task_dispatcher.h"
 
 #define CONTROL_OP_BYTES (CERTIFICATE_NAME_BYTES + 16) /* "drain-beta" */
 
@@ -325,6 +329,12 @@ void control_write_balance(struct fields *fields,
                            const struct members *members,
                            const struct shard_map *map);
 
+/* ---- control_task.c ---- */
+
+/* The coordinator that leads a shard here; NULL: none does. */
+const struct coordinator *control_coordinator(const struct control *control,
+                                              uint32_t shard);
+
 /* ---- control_move.c ---- */
 
 /* What moves from the map of `now` to the one that `then` calls for, a view
@@ -385,6 +395,15 @@ control_answer control_recover_told;
 control_begin control_counter_add;
 control_begin control_counter_get;
 control_answer control_counter_value;
+
+control_begin control_task_find;
+control_answer control_task_show;
+control_answer control_task_list;
+
+control_answer control_pool_list;
+control_answer control_pool_show;
+control_begin control_pool_set;
+control_begin control_pool_remove;
 
 control_begin control_backup_created;
 control_begin control_backup_restoring;

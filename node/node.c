@@ -18,6 +18,9 @@
 #include "node/readiness.h"
 #include "node/shards.h"
 #include "node/storage.h"
+#include "node/task_service.h"
+#include "node/tasks.h"
+#include "node/workers.h"
 #include "shard/host.h"
 #include "shard/router.h"
 
@@ -30,7 +33,8 @@
 #define LOOK_NS (20 * NS_PER_MS) /* whether it is ready, or has left */
 #define LOOK_READY_NS (250 * NS_PER_MS)
 #define TELL_NS (5 * NS_PER_S)
-#define TELL_ENDING_NS NS_PER_S /* mostly it has ended long before */
+#define TELL_ENDING_NS NS_PER_S      /* mostly it has ended long before */
+#define ABANDON_NS (500 * NS_PER_MS) /* before it must have left */
 #define METRICS_MAX 4096
 #define STALL_NS (10 * NS_PER_S) /* a reactor that has not turned is dead */
 
@@ -49,6 +53,9 @@ struct node {
     struct calls *calls;
     struct kept_file *view_file;
     struct kept_file *trust_file;
+    struct workers_crew *workers; /* NULL: none here */
+    struct tasks *tasks;
+    struct task_service *task_service;
     struct shards *shards;
     struct host *host;
     struct router *router;
@@ -66,6 +73,7 @@ struct node {
     uint64_t tell_ns;        /* when to say again what it waits for */
     uint64_t settings_told;  /* the version that the log has told of */
     bool has_started;
+    bool has_abandoned;
     bool is_ending; /* nothing new is begun; what is under way ends */
     enum err failure;
     struct err_detail failure_why;
@@ -91,6 +99,9 @@ static void on_change(void *context, struct peer *peer, enum peer_change change)
     if (node->calls) {
         calls_on_change(node->calls, peer, change);
     }
+    if (node->tasks) {
+        tasks_on_change(node->tasks, peer, change);
+    }
 }
 
 static void on_digest(void *context, const char *from, struct bytes digest)
@@ -98,6 +109,9 @@ static void on_digest(void *context, const char *from, struct bytes digest)
     struct node *node = context;
     if (node->host) {
         host_on_digest(node->host, from, digest);
+    }
+    if (node->tasks) {
+        tasks_on_digest(node->tasks, from, digest);
     }
 }
 
@@ -109,6 +123,7 @@ static void on_view(void *context, const struct view *view)
     if (node->router) {
         router_on_view(node->router);
     }
+    tasks_on_view(node->tasks, view);
 }
 
 static void on_leader(void *context, uint32_t shard)
@@ -117,6 +132,7 @@ static void on_leader(void *context, uint32_t shard)
     if (node->router) {
         router_on_leader(node->router, shard);
     }
+    tasks_on_leader(node->tasks, shard);
 }
 
 /* The file in the keys folder is what the node begins with next time. */
@@ -172,14 +188,21 @@ static void look_whether_ready(struct node *node)
  * who asked have gone elsewhere: or it is time. */
 static bool has_left(struct node *node)
 {
+    uint64_t now_ns = reactor_now_ns(reactor_of(node));
+    if (!node->has_abandoned && now_ns + ABANDON_NS >= node->leave_until_ns) {
+        /* So that others may have at once what runs here for too long. */
+        node->has_abandoned = true;
+        tasks_abandon(node->tasks);
+    }
     if (host_has_left(node->host)) {
         router_leave(node->router);
         farewell_say(node->farewell);
-        if (router_is_idle(node->router) && farewell_is_over(node->farewell)) {
+        if (router_is_idle(node->router) && farewell_is_over(node->farewell) &&
+            tasks_are_idle(node->tasks)) {
             return true;
         }
     }
-    return reactor_now_ns(reactor_of(node)) >= node->leave_until_ns;
+    return now_ns >= node->leave_until_ns;
 }
 
 /* A disk that does not answer is waited for: the program may not want to. */
@@ -204,7 +227,9 @@ static bool look_whether_ended(struct node *node)
     if (!node->is_ending && has_left(node)) {
         node->is_ending = true;
         control_close(&node->control);
+        task_service_close(&node->task_service);
         router_close(&node->router);
+        tasks_detach(node->tasks);
         host_stop(node->host);
         node->tell_ns = reactor_now_ns(reactor_of(node)) + TELL_ENDING_NS;
     }
@@ -248,6 +273,7 @@ static void run_leave(struct reactor_event *event)
     node->leave_until_ns = reactor_now_ns(reactor_of(node)) +
                            (uint64_t)node->leave_within_ms * NS_PER_MS;
     host_leave(node->host);
+    tasks_leave(node->tasks);
     look_soon(node);
 }
 
@@ -286,10 +312,14 @@ static bool is_live(void *context)
     return looked_ns == 0 || clock_now_ns(posix_clock()) - looked_ns < STALL_NS;
 }
 
+bool node_is_ready(const struct node *node, struct err_detail *why)
+{
+    return readiness_hear(&node->readiness, why);
+}
+
 static bool is_ready(void *context, struct err_detail *why)
 {
-    const struct node *node = context;
-    return readiness_hear(&node->readiness, why);
+    return node_is_ready(context, why);
 }
 
 static enum err render_metrics(void *context, char **out, size_t *out_length)
@@ -344,6 +374,54 @@ static enum err open_storage(struct node *node, struct err_detail *why)
     return err ? err : open_files(node);
 }
 
+static void on_watch(void *context, uint64_t id)
+{
+    struct node *node = context;
+    if (node->task_service) {
+        task_service_watch(node->task_service, id);
+    }
+}
+
+static enum err open_workers(struct node *node)
+{
+    const struct settings *settings = links_settings(node->links);
+    if (!(settings_self(settings)->roles & SETTINGS_WORKER)) {
+        return ERR_NONE;
+    }
+    return workers_open(
+        &node->workers,
+        &(struct workers_config){.reactor = reactor_of(node),
+                                 .log = links_log(node->links),
+                                 .functions = node->options.functions,
+                                 .function_count = node->options.function_count,
+                                 .allows_commands = settings->node.exec,
+                                 .runner = node->options.runner});
+}
+
+static bool may_run(void *context, const struct task_pool *pool)
+{
+    const struct node *node = context;
+    return workers_may_run(node->workers, pool);
+}
+
+static enum err open_tasks(struct node *node)
+{
+    struct tasks_config config = {
+        .reactor = reactor_of(node),
+        .clock = posix_clock(),
+        .entropy = posix_entropy(),
+        .log = links_log(node->links),
+        .endpoint = links_endpoint(node->links),
+        .workers = node->workers ? workers_table(node->workers) : NULL,
+        .may_run = may_run,
+        .may_run_context = node,
+        .channel = CHANNEL_TASKS,
+        .watch = on_watch,
+        .watch_context = node,
+    };
+    return tasks_open(&node->tasks, &config);
+}
+
 static enum err open_calls(struct node *node)
 {
     struct calls_config config;
@@ -357,7 +435,13 @@ static enum err open_calls(struct node *node)
         err = raft_links_open(&node->raft_links, links_log(node->links));
     }
     if (!err) {
-        err = shards_open(&node->shards, posix_clock());
+        err = open_workers(node);
+    }
+    if (!err) {
+        err = open_tasks(node);
+    }
+    if (!err) {
+        err = shards_open(&node->shards, posix_clock(), node->tasks);
     }
     return err;
 }
@@ -427,6 +511,18 @@ static enum err open_services(struct node *node)
     config.reactor = reactor_of(node);
     config.quiet_ms = settings_quiet_ms(links_settings(node->links));
     enum err err = router_open(&node->router, &config);
+    tasks_attach(node->tasks, node->host);
+    if (!err) {
+        err = task_service_open(
+            &node->task_service,
+            &(struct task_service_config){.tasks = node->tasks,
+                                          .host = node->host,
+                                          .router = node->router,
+                                          .calls = node->calls,
+                                          .reactor = reactor_of(node),
+                                          .clock = posix_clock(),
+                                          .entropy = posix_entropy()});
+    }
     if (!err) {
         err = control_open(&node->control,
                            &(struct control_config){
@@ -439,6 +535,8 @@ static enum err open_services(struct node *node)
                                .log = links_log(node->links),
                                .log_tail = links_log_tail(node->links),
                                .metrics = node->metrics,
+                               .dispatcher = tasks_dispatcher(node->tasks),
+                               .agent = tasks_agent(node->tasks),
                            });
     }
     if (!err) {
@@ -537,6 +635,26 @@ enum err node_start(struct node *node)
     return links_start(node->links);
 }
 
+struct reactor *node_reactor(const struct node *node)
+{
+    return reactor_of(node);
+}
+
+struct task_service *node_task_service(const struct node *node)
+{
+    return node->task_service;
+}
+
+struct host *node_host(const struct node *node)
+{
+    return node->host;
+}
+
+struct tasks *node_tasks(const struct node *node)
+{
+    return node->tasks;
+}
+
 /* ---- closing ---- */
 
 /* What is with the log writer and the applier comes back, also when one of
@@ -563,7 +681,11 @@ void node_close(struct node **node)
     }
     farewell_close(&(*node)->farewell);
     control_close(&(*node)->control);
+    task_service_close(&(*node)->task_service);
     router_close(&(*node)->router);
+    if ((*node)->tasks) {
+        tasks_detach((*node)->tasks);
+    }
     if ((*node)->host) {
         finish(*node);
     }
@@ -573,6 +695,8 @@ void node_close(struct node **node)
     kept_file_close(&(*node)->trust_file);
     storage_close(&(*node)->storage);
     shards_close(&(*node)->shards);
+    workers_close(&(*node)->workers);
+    tasks_close(&(*node)->tasks);
     links_close(&(*node)->links);
     raft_links_close(&(*node)->raft_links);
     counts_close(&(*node)->counts);

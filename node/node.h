@@ -14,11 +14,16 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/reactor.h"
 #include "config/problems.h"
+#include "node/workers.h"
 
 #include <stdbool.h>
 
+struct host;
 struct node;
+struct task_service;
+struct tasks;
 
 struct node_events {
     void *context;
@@ -35,6 +40,10 @@ struct node_options {
     struct node_events events;
     bool may_found;     /* false: only joins */
     bool recovers_meta; /* see host_config */
+    /* C functions that pools may name; they outlive the node. */
+    const struct workers_function *functions;
+    uint32_t function_count;
+    const char *runner; /* see struct workers_config */
 };
 
 /*
@@ -55,6 +64,16 @@ FALLIBLE node_start(struct node *node);
 /* Hand over what is led here, then end: on_ended() follows, after
  * `within_ms` at the latest. Any thread; once. */
 void node_leave(struct node *node, uint32_t within_ms);
+
+/* Whether it serves; `why` says why not. Any thread. */
+bool node_is_ready(const struct node *node, struct err_detail *why);
+
+/* For who asks from within this process, on the thread of this reactor: it
+ * turns from node_start() until node_close(). */
+struct reactor *node_reactor(const struct node *node);
+struct task_service *node_task_service(const struct node *node);
+struct host *node_host(const struct node *node);
+struct tasks *node_tasks(const struct node *node);
 
 /* Read again what can change while it runs: keys, revocations. Any thread. */
 void node_reload(struct node *node);

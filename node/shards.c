@@ -2,34 +2,70 @@
 
 #include "shard/archive.h"
 #include "shard/counter_map.h"
+#include "shard/shard_machine.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 #define RESULT_COUNT_MAX 4096 /* idempotency keys remembered by a shard */
 
+/* What runs in one. */
+struct unit {
+    struct counter_map *counters;
+    struct coordinator *coordinator; /* of `tasks` */
+    struct shard_machine *machine;
+    struct archive *archive;
+};
+
 struct shards {
     const struct clock *clock;
-    struct counter_map *maps[SHARD_COUNT_MAX];
-    struct archive *archives[SHARD_COUNT_MAX];
+    struct tasks *tasks;
+    struct unit units[SHARD_COUNT_MAX];
 };
+
+static void close_unit(struct shards *shards, uint32_t shard)
+{
+    struct unit *unit = &shards->units[shard];
+    archive_close(&unit->archive);
+    tasks_remove(shards->tasks, shard);
+    shard_machine_close(&unit->machine);
+    counter_map_close(&unit->counters);
+    unit->coordinator = NULL;
+}
+
+static enum err open_unit(struct shards *shards, uint32_t shard)
+{
+    struct unit *unit = &shards->units[shard];
+    unit->counters = counter_map_open(
+        &(struct counter_map_config){.result_count_max = RESULT_COUNT_MAX});
+    enum err err = unit->counters
+                       ? tasks_add(shards->tasks, shard, &unit->coordinator)
+                       : ERR_MEMORY;
+    if (err) {
+        return err;
+    }
+    struct machine counters = counter_map_machine(unit->counters);
+    struct machine tasks = book_machine(coordinator_book(unit->coordinator));
+    unit->machine = shard_machine_open(&counters, &tasks);
+    if (!unit->machine) {
+        return ERR_MEMORY;
+    }
+    tasks_set_machine(shards->tasks, shard, unit->machine);
+    struct machine both = shard_machine_of(unit->machine);
+    unit->archive = archive_open(&both, shards->clock);
+    return unit->archive ? ERR_NONE : ERR_MEMORY;
+}
 
 static enum err open_machine(void *context, uint32_t shard, struct machine *out)
 {
     struct shards *shards = context;
-    assert(!shards->maps[shard]);
-    shards->maps[shard] = counter_map_open(
-        &(struct counter_map_config){.result_count_max = RESULT_COUNT_MAX});
-    if (!shards->maps[shard]) {
-        return ERR_MEMORY;
+    assert(!shards->units[shard].counters);
+    enum err err = open_unit(shards, shard);
+    if (err) {
+        close_unit(shards, shard);
+        return err;
     }
-    struct machine machine = counter_map_machine(shards->maps[shard]);
-    shards->archives[shard] = archive_open(&machine, shards->clock);
-    if (!shards->archives[shard]) {
-        counter_map_close(&shards->maps[shard]);
-        return ERR_MEMORY;
-    }
-    *out = archive_machine(shards->archives[shard]);
+    *out = archive_machine(shards->units[shard].archive);
     return ERR_NONE;
 }
 
@@ -37,19 +73,20 @@ static void close_machine(void *context,
                           uint32_t shard,
                           struct machine *machine)
 {
-    struct shards *shards = context;
     (void)machine;
-    archive_close(&shards->archives[shard]);
-    counter_map_close(&shards->maps[shard]);
+    close_unit(context, shard);
 }
 
-enum err shards_open(struct shards **out, const struct clock *clock)
+enum err shards_open(struct shards **out,
+                     const struct clock *clock,
+                     struct tasks *tasks)
 {
     struct shards *shards = calloc(1, sizeof *shards);
     if (!shards) {
         return ERR_MEMORY;
     }
     shards->clock = clock;
+    shards->tasks = tasks;
     *out = shards;
     return ERR_NONE;
 }

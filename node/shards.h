@@ -1,10 +1,10 @@
 /*
  * What runs in a node's shards: their machines.
  *
- * At present every shard holds a map of counters (shard/counter_map.h), with
- * which `troupe counter` and the benchmarks measure what a shard promises;
- * actors and task queues come in its place. Around each stands what backups
- * need (shard/archive.h).
+ * Every shard holds tasks (shard/task_book.h) and a map of counters
+ * (shard/counter_map.h), with which `troupe counter` and the benchmarks measure
+ * what a shard promises. Around both stands what backups need
+ * (shard/archive.h).
  *
  * Owned by the reactor of the links.
  */
@@ -12,12 +12,14 @@
 #ifndef NODE_SHARDS_H
 #define NODE_SHARDS_H
 
-#include "shard/host.h"
+#include "node/tasks.h"
 
 struct shards;
 
-/* `clock` outlives it. ERR_MEMORY */
-FALLIBLE shards_open(struct shards **out, const struct clock *clock);
+/* Both outlive it. ERR_MEMORY */
+FALLIBLE shards_open(struct shards **out,
+                     const struct clock *clock,
+                     struct tasks *tasks);
 void shards_close(struct shards **shards);
 
 /* Lives as long as `shards`. */

@@ -15,6 +15,8 @@
 #include "config/schema.h"
 #include "node/control_question.h"
 #include "shard/counter_map.h"
+#include "shard/task_agent.h"
+#include "shard/task_dispatcher.h"
 #include "tests/support/fake_clock.h"
 
 #include <assert.h>
@@ -82,6 +84,9 @@ static struct settings_member self;
 static struct posix_log_tail *log_tail;
 static struct metrics *metrics;
 static struct control *control;
+static struct dispatcher *dispatcher;
+static struct agent *agent;
+static const struct workers no_workers;
 static calls_handler *handler;
 static void *handler_context;
 static struct call *passed_call; /* to another node */
@@ -396,6 +401,7 @@ static void make_view(void)
     for (uint32_t i = 0; i < NODE_COUNT; i++) {
         (void)snprintf(founding.members.list[i].name,
                        sizeof founding.members.list[i].name, "%s", names[i]);
+        founding.members.list[i].roles |= SETTINGS_WORKER;
     }
     CHECK_OK(view_open(&host.view));
     CHECK_OK(view_check(host.view, &founding, NULL));
@@ -410,6 +416,134 @@ static void forget_line(void *context, const char *line, size_t length)
     (void)context;
     (void)line;
     (void)length;
+}
+
+/* ---- tasks: nobody works on them ---- */
+
+static const struct task_pools *pools_now(void *context)
+{
+    (void)context;
+    return &host.view->pools;
+}
+
+static uint32_t shard_count_now(void *context)
+{
+    (void)context;
+    return SHARD_COUNT;
+}
+
+static enum err propose_nothing(void *context,
+                                uint32_t shard,
+                                struct bytes command)
+{
+    (void)context;
+    (void)shard;
+    (void)command;
+    return ERR_NOT_LEADER;
+}
+
+static bool send_nothing(void *context, uint32_t node, struct bytes message)
+{
+    (void)context;
+    (void)node;
+    (void)message;
+    return false;
+}
+
+static void visit_nobody(void *context,
+                         void (*visit)(void *context, uint32_t node),
+                         void *visit_context)
+{
+    (void)context;
+    (void)visit;
+    (void)visit_context;
+}
+
+static void wake_nobody(void *context)
+{
+    (void)context;
+}
+
+static void watch_nothing(void *context, uint64_t id)
+{
+    (void)context;
+    (void)id;
+}
+
+static void fill_zeros(void *context, void *to, size_t length)
+{
+    (void)context;
+    memset(to, 0, length);
+}
+
+static const struct entropy no_entropy = {.fill = fill_zeros};
+
+/* Alpha leads all shards' coordinators. */
+static void open_tasks(void)
+{
+    struct agent_limits limits;
+    agent_limits_defaults(&limits);
+    CHECK_OK(dispatcher_open(
+        &dispatcher, &(struct dispatcher_home){.clock = &clock_table,
+                                               .entropy = &no_entropy,
+                                               .pools = pools_now,
+                                               .shard_count = shard_count_now,
+                                               .propose = propose_nothing,
+                                               .send = send_nothing,
+                                               .each_node = visit_nobody,
+                                               .wake = wake_nobody,
+                                               .watch = watch_nothing}));
+    CHECK_OK(agent_open(&agent,
+                        &(struct agent_home){.clock = &clock_table,
+                                             .entropy = &no_entropy,
+                                             .workers = &no_workers,
+                                             .send = send_nothing,
+                                             .each_node = visit_nobody,
+                                             .wake = wake_nobody},
+                        &limits));
+    for (uint32_t i = 0; i < SHARD_COUNT; i++) {
+        struct coordinator *coordinator;
+        CHECK_OK(dispatcher_add(dispatcher, i, &coordinator));
+        dispatcher_lead(dispatcher, i, 3);
+    }
+}
+
+static void set_pool(struct task_pool *pool)
+{
+    struct view_change change = {.kind = VIEW_POOL_SET, .pool = *pool};
+    CHECK_OK(view_change(host.view, &change));
+    dispatcher_pools_changed(dispatcher);
+}
+
+/* A volatile one: what is submitted to it stands in the book at once. */
+static struct task_pool thumbs(void)
+{
+    struct task_pool pool;
+    task_pool_defaults(&pool);
+    (void)snprintf(pool.name, sizeof pool.name, "thumbs");
+    pool.is_durable = false;
+    return pool;
+}
+
+/* Submit to `thumbs`; gives the task's id. */
+static uint64_t submit(uint32_t shard, const struct task_spec *spec)
+{
+    uint8_t request[1024];
+    uint8_t reply[256];
+    struct book_run run;
+    enum err err = ERR_NONE;
+    struct writer writer = writer_of(request, sizeof request);
+    struct writer answer = writer_of(reply, sizeof reply);
+    book_submit_begin(&writer, "thumbs", 0, 1);
+    task_spec_encode(spec, &writer);
+    CHECK(coordinator_request(dispatcher_find(dispatcher, shard),
+                              writer_bytes(&writer), &answer, &err));
+    CHECK_OK(err);
+    struct reader reader = reader_of(writer_bytes(&answer));
+    CHECK(pack_read_array(&reader) == 1);
+    book_run_decode(&run, &reader);
+    CHECK(!reader.failed && run.err == ERR_NONE);
+    return run.first;
 }
 
 /* All is well: the meta group and all shards are led by alpha, who is us. */
@@ -456,11 +590,16 @@ static int set_up(void **state)
     CHECK_OK(posix_log_tail_open(&log_tail, 4096,
                                  (struct log_sink){.write = forget_line}));
     CHECK_OK(metrics_open(&metrics, 10));
+    open_tasks();
+    struct task_pool pool = thumbs();
+    set_pool(&pool);
     CHECK_OK(control_open(&control,
                           &(struct control_config){.host = &host,
                                                    .settings = &settings,
                                                    .log_tail = log_tail,
                                                    .metrics = metrics,
+                                                   .dispatcher = dispatcher,
+                                                   .agent = agent,
                                                    .clock = &clock_table}));
     passed_call = NULL;
     routed = NULL;
@@ -471,6 +610,8 @@ static int tear_down(void **state)
 {
     (void)state;
     control_close(&control);
+    dispatcher_close(&dispatcher);
+    agent_close(&agent);
     posix_log_tail_close(&log_tail);
     metrics_close(&metrics);
     CHECK(handler == NULL);
@@ -681,6 +822,9 @@ static void every_verb_that_looks_answers(void **state)
          {{.key = "settings", .settings = {"cluster.replication", "1"}}},
          "changes"},
         {"coord.replicas", {{0}}, "groups"},
+        {"task.ls", {{.key = "state", .text = "dead"}}, "tasks"},
+        {"pool.ls", {{0}}, "pools"},
+        {"pool.show", {{.key = "name", .text = "thumbs"}}, "definition"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         ask_for(ROLE_OBSERVER, cases[i].verb, cases[i].args, "");
@@ -1829,6 +1973,253 @@ static void operators_alone_make_and_restore_backups(void **state)
     CHECK(host.change_count == 0);
 }
 
+/* ---- tasks ---- */
+
+static struct arg task_arg(uint64_t id)
+{
+    static char text[TASK_ID_BYTES];
+    task_id_text(text, id);
+    return (struct arg){.key = "id", .text = text};
+}
+
+static void check_why(uint64_t id, const char *why)
+{
+    ask_for(ROLE_OBSERVER, "task.show", ARGS(task_arg(id)), "");
+    check_answered();
+    assert_string_equal(text_in(answer_of("why")), why);
+}
+
+static void shows_a_task_with_what_it_was_given(void **state)
+{
+    (void)state;
+    struct task_spec spec = task_spec_of(bytes_of_text("payload"));
+    spec.key = bytes_of_text("order-1");
+    spec.tenant = bytes_of_text("\xff");
+    spec.priority = 2;
+    uint64_t id = submit(1, &spec);
+    ask("task.show", ARGS(task_arg(id)));
+    check_answered();
+    assert_string_equal(text_in(answer_of("pool")), "thumbs");
+    assert_string_equal(text_in(answer_of("state")), "waiting");
+    assert_string_equal(text_in(answer_of("work")), "ready");
+    assert_string_equal(text_in(answer_of("key")), "order-1");
+    CHECK(number_in(answer_of("priority")) == 2);
+    struct reader payload = answer_of("payload");
+    CHECK(bytes_are_equal(pack_read_bin(&payload), spec.payload));
+    struct reader tenant = answer_of("tenant"); /* no text */
+    CHECK(bytes_are_equal(pack_read_bin(&tenant), spec.tenant));
+    struct reader order = answer_of("order"); /* none */
+    pack_read_nil(&order);
+    CHECK(!order.failed);
+}
+
+static void says_why_a_task_waits(void **state)
+{
+    (void)state;
+    struct task_spec spec = task_spec_of(bytes_of_text("x"));
+    uint64_t id = submit(1, &spec);
+    check_why(id, "no worker of pool thumbs is free: it has 4 on each of "
+                  "alpha, beta, gamma");
+    struct task_pool pool = thumbs();
+    pool.is_paused = true;
+    set_pool(&pool);
+    check_why(id, "pool thumbs is paused");
+    spec.delay_ms = 5000;
+    check_why(submit(1, &spec), "it may not begin for another 5000 ms");
+    spec.delay_ms = 0;
+    spec.order = bytes_of_text("ann");
+    (void)submit(1, &spec);
+    check_why(submit(1, &spec),
+              "another task with the order key ann goes before");
+    CHECK_OK(
+        view_change(host.view, &(struct view_change){.kind = VIEW_POOL_REMOVE,
+                                                     .pool = pool}));
+    check_why(id, "there is no pool thumbs any more");
+}
+
+static void names_the_tasks_that_a_task_waits_for(void **state)
+{
+    (void)state;
+    char why[128];
+    char text[TASK_ID_BYTES];
+    struct task_spec spec = task_spec_of(bytes_of_text("x"));
+    spec.after[0] = submit(1, &spec);
+    spec.after_count = 1;
+    task_id_text(text, spec.after[0]);
+    (void)snprintf(why, sizeof why,
+                   "tasks that it comes after are not done: %s (waiting)",
+                   text);
+    check_why(submit(1, &spec), why);
+}
+
+static void says_what_a_cancelled_task_is(void **state)
+{
+    (void)state;
+    uint8_t request[64];
+    uint8_t reply[64];
+    enum err err = ERR_NONE;
+    struct task_spec spec = task_spec_of(bytes_of_text("x"));
+    uint64_t id = submit(2, &spec);
+    struct writer writer = writer_of(request, sizeof request);
+    struct writer answer = writer_of(reply, sizeof reply);
+    book_request_ids(&writer, BOOK_CANCEL, &id, 1, NULL);
+    CHECK(coordinator_request(dispatcher_find(dispatcher, 2),
+                              writer_bytes(&writer), &answer, &err));
+    check_why(id, "somebody has cancelled it");
+}
+
+static void knows_no_task_that_never_was(void **state)
+{
+    (void)state;
+    ask("task.show", ARGS({.key = "id", .text = "1-99"}));
+    check_refused(ERR_NOT_FOUND,
+                  "there is no task 1-99: it never was, or its result was "
+                  "kept for as long as its pool says");
+    ask("task.show", ARGS({.key = "id", .text = "1/99"}));
+    check_refused(ERR_INVALID, "id: must be a task's id, such as 17-4021");
+    ask("task.show", ARGS({.key = "id", .text = "77-1"}));
+    CHECK_ERR(asked.err, ERR_NOT_FOUND);
+}
+
+static void asks_the_leader_of_a_tasks_shard(void **state)
+{
+    (void)state;
+    host.leader = 1;
+    ask("task.show", ARGS({.key = "id", .text = "1-1"}));
+    CHECK(!asked.is_answered && passed_call);
+    passed_call->done(passed_call, ERR_NOT_LEADER, (struct bytes){0});
+    CHECK_ERR(asked.err, ERR_NO_QUORUM);
+}
+
+static void says_that_a_shard_gets_another_leader(void **state)
+{
+    (void)state;
+    dispatcher_follow(dispatcher, 1);
+    ask("task.show", ARGS({.key = "id", .text = "1-1"}));
+    check_refused(ERR_BUSY, "shard 1 gets another leader: try again");
+    CHECK(has_answer("may_pass"));
+}
+
+static void lists_the_newest_tasks_of_all_shards(void **state)
+{
+    (void)state;
+    char text[TASK_ID_BYTES];
+    uint64_t ids[3];
+    struct task_spec spec = task_spec_of(bytes_of_text("x"));
+    spec.delay_ms = 1;
+    for (uint32_t i = 0; i < 3; i++) {
+        fake_clock.wall_ms++;
+        ids[i] = submit(2 - i, &spec);
+    }
+    ask("task.ls", ARGS({.key = "limit", .number = 2}));
+    check_answered();
+    struct reader tasks = answer_of("tasks");
+    CHECK(pack_read_array(&tasks) == 2);
+    task_id_text(text, ids[2]);
+    assert_string_equal(text_in(find(tasks, "id")), text);
+    pack_skip(&tasks);
+    task_id_text(text, ids[1]);
+    assert_string_equal(text_in(find(tasks, "id")), text);
+    struct reader is_cut = answer_of("is_cut");
+    CHECK(pack_read_bool(&is_cut));
+    ask("task.ls", ARGS({.key = "until_ms", .number = WALL_MS + 2}));
+    tasks = answer_of("tasks");
+    CHECK(pack_read_array(&tasks) == 1);
+    task_id_text(text, ids[0]);
+    assert_string_equal(text_in(find(tasks, "id")), text);
+    ask("task.ls", ARGS({.key = "state", .text = "done"}));
+    tasks = answer_of("tasks");
+    CHECK(pack_read_array(&tasks) == 0);
+    ask("task.ls", ARGS({.key = "state", .text = "draining"}));
+    check_refused(ERR_INVALID, "state: must be waiting, done, dead, cancelled "
+                               "or expired");
+}
+
+/* ---- pools ---- */
+
+static void sums_what_it_has_of_a_pool(void **state)
+{
+    (void)state;
+    struct task_spec spec = task_spec_of(bytes_of_text("x"));
+    (void)submit(0, &spec);
+    (void)submit(1, &spec);
+    ask("pool.show", ARGS({.key = "name", .text = "thumbs"}));
+    check_answered();
+    CHECK(number_in(find(answer_of("here"), "waiting")) == 2);
+    CHECK(number_in(find(answer_of("here"), "ready")) == 2);
+    CHECK(number_in(find(answer_of("here"), "accepted_total")) == 2);
+    CHECK(number_in(find(answer_of("coordinators"), "led")) == SHARD_COUNT);
+    CHECK(number_in(find(answer_of("definition"), "workers")) == 4);
+    ask("pool.show", ARGS({.key = "name", .text = "thumb"}));
+    check_refused(ERR_NOT_FOUND, "there is no pool thumb");
+}
+
+/* pool.set with a definition of one field beside its name. */
+static void ask_set(enum role role, const char *field, uint64_t value)
+{
+    uint8_t buffer[512];
+    uint8_t args[256];
+    struct writer writer = writer_of(args, sizeof args);
+    pack_map(&writer, 1);
+    pack_text(&writer, "definition");
+    pack_map(&writer, 2);
+    pack_text(&writer, "name");
+    pack_text(&writer, "thumbs");
+    pack_text(&writer, field);
+    pack_uint(&writer, value);
+    struct control_question question = {.verb = "pool.set",
+                                        .args = writer_bytes(&writer)};
+    writer = writer_of(buffer, sizeof buffer);
+    control_question_encode(&question, &writer);
+    asked = (struct asked){.certificate = {.role = role, .name = "ann"}};
+    handler(handler_context, &asked, writer_bytes(&writer));
+}
+
+static void sets_a_pool_in_the_operators_name(void **state)
+{
+    (void)state;
+    ask_set(ROLE_OPERATOR, "workers", 9);
+    CHECK(host.change.kind == VIEW_POOL_SET && !asked.is_answered);
+    CHECK(host.change.pool.workers == 9);
+    assert_string_equal(host.change.who, "operator/ann");
+    assert_string_equal(host.change.text, "pool thumbs: 9 workers on each "
+                                          "node, before 4");
+    end_change(ERR_NONE, "");
+    check_answered();
+}
+
+static void refuses_a_pool_that_makes_no_sense(void **state)
+{
+    (void)state;
+    ask_set(ROLE_OPERATOR, "workers", 9999);
+    check_refused(ERR_INVALID, "workers: 9999 is not between 0 and 1024");
+    ask_set(ROLE_OPERATOR, "version", 1);
+    check_refused(ERR_BUSY, "pool thumbs was changed meanwhile");
+    ask_set(ROLE_CLIENT, "workers", 9);
+    CHECK_ERR(asked.err, ERR_DENIED);
+    ask("pool.set", ARGS({.key = "definition", .text = "thumbs"}));
+    check_refused(ERR_INVALID, "definition: must be a map of a pool's fields");
+    CHECK(host.change_count == 0);
+}
+
+static void removes_no_pool_in_which_tasks_wait(void **state)
+{
+    (void)state;
+    struct task_spec spec = task_spec_of(bytes_of_text("x"));
+    (void)submit(3, &spec);
+    ask("pool.remove", ARGS({.key = "name", .text = "thumbs"}));
+    check_refused(ERR_REFUSED,
+                  "at least 1 tasks wait in pool thumbs, and nobody would "
+                  "work on them: let them end or cancel them first, or use "
+                  "force");
+    ask("pool.remove", ARGS({.key = "name", .text = "thumbs"},
+                            {.key = "force", .is_flag = true}));
+    CHECK(host.change.kind == VIEW_POOL_REMOVE);
+    assert_string_equal(host.change.text, "pool thumbs is removed");
+    end_change(ERR_NONE, "");
+    check_answered();
+}
+
 /* ---- the end ---- */
 
 static void tells_who_waits_that_it_ends(void **state)
@@ -1901,6 +2292,18 @@ int main(void)
         TEST(applies_nothing_that_was_planned_from_others),
         TEST(notes_that_a_backup_was_made_or_is_restored),
         TEST(operators_alone_make_and_restore_backups),
+        TEST(shows_a_task_with_what_it_was_given),
+        TEST(says_why_a_task_waits),
+        TEST(names_the_tasks_that_a_task_waits_for),
+        TEST(says_what_a_cancelled_task_is),
+        TEST(knows_no_task_that_never_was),
+        TEST(asks_the_leader_of_a_tasks_shard),
+        TEST(says_that_a_shard_gets_another_leader),
+        TEST(lists_the_newest_tasks_of_all_shards),
+        TEST(sums_what_it_has_of_a_pool),
+        TEST(sets_a_pool_in_the_operators_name),
+        TEST(refuses_a_pool_that_makes_no_sense),
+        TEST(removes_no_pool_in_which_tasks_wait),
         TEST(tells_who_waits_that_it_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,457 @@
+/*
+ * Tasks, one by one: where each is, and why it is there.
+ */
+
+#include "node/control_core.h"
+
+#include "base/pack.h"
+#include "base/time_units.h"
+#include "base/utf8.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LIMIT_DEFAULT 100
+#define SHOWN_BYTES_MAX (64u << 10) /* of a payload */
+#define WHY_BYTES 512
+#define NAMES_BYTES 200
+
+const struct coordinator *control_coordinator(const struct control *control,
+                                              uint32_t shard)
+{
+    const struct coordinator *coordinator =
+        dispatcher_find(control->config.dispatcher, shard);
+    return coordinator && coordinator_term(coordinator) != 0 ? coordinator
+                                                             : NULL;
+}
+
+static struct book *book_of(const struct coordinator *coordinator)
+{
+    /* It is not const only for who decides something; here it is read. */
+    return coordinator_book((struct coordinator *)(uintptr_t)coordinator);
+}
+
+static int64_t wall_ms(const struct control *control)
+{
+    return clock_wall_ms(control->config.clock);
+}
+
+/* ---- why ---- */
+
+struct saying {
+    char text[WHY_BYTES];
+    size_t length;
+};
+
+__attribute__((format(printf, 2, 3))) static void say(struct saying *saying,
+                                                      const char *format,
+                                                      ...)
+{
+    va_list arguments;
+    size_t left = sizeof saying->text - saying->length;
+    va_start(arguments, format);
+    int length =
+        vsnprintf(saying->text + saying->length, left, format, arguments);
+    va_end(arguments);
+    if (length > 0) {
+        saying->length += (size_t)length < left ? (size_t)length : left - 1;
+    }
+}
+
+/* What others have chosen; it may be no text for people. */
+static void say_bytes(struct saying *saying, struct bytes bytes)
+{
+    char text[TASK_KEY_BYTES_MAX + 1] = {0};
+    size_t length = bytes.length < sizeof text ? bytes.length : sizeof text - 1;
+    if (length > 0) {
+        memcpy(text, bytes.data, length);
+    }
+    say(saying, "%s", utf8_is_printable(text) ? text : "(no text)");
+}
+
+/* "alpha, beta" */
+static uint32_t worker_names(const struct control *control,
+                             char *to,
+                             size_t capacity)
+{
+    const struct members *members = &control_view(control)->members;
+    uint32_t numbers[MEMBER_NUMBERS_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < members->count; i++) {
+        const struct member *member = &members->list[i];
+        if ((member->roles & SETTINGS_WORKER) && member->state != MEMBER_DOWN &&
+            count < MEMBER_NUMBERS_MAX) {
+            numbers[count++] = member->number;
+        }
+    }
+    control_names_text(control, numbers, count, to, capacity);
+    return count;
+}
+
+static void say_ready(const struct control *control,
+                      const struct task *task,
+                      struct saying *saying)
+{
+    char names[NAMES_BYTES];
+    const struct task_pool *pool = task_pools_find(
+        &control_view(control)->pools, bytes_of_text(task_pool_name(task)));
+    uint32_t count = worker_names(control, names, sizeof names);
+    if (!pool) {
+        say(saying, "there is no pool %s any more", task_pool_name(task));
+    } else if (pool->is_paused) {
+        say(saying, "pool %s is paused", pool->name);
+    } else if (count == 0 || pool->workers == 0) {
+        say(saying, "pool %s has no workers on any node", pool->name);
+    } else {
+        say(saying,
+            "no worker of pool %s is free: it has %" PRIu32 " on each of %s",
+            pool->name, pool->workers, names);
+        if (task_pool_is_single(pool)) {
+            say(saying, ", and limits how many run or begin");
+        }
+    }
+}
+
+static void say_after(const struct control *control,
+                      const struct task *task,
+                      struct saying *saying)
+{
+    const char *separator = "tasks that it comes after are not done: ";
+    for (uint32_t i = 0; i < task->extra->after_count; i++) {
+        char id[TASK_ID_BYTES];
+        uint64_t after = task->extra->after[i];
+        const struct coordinator *coordinator =
+            control_coordinator(control, task_id_shard(after));
+        const struct task *other =
+            coordinator ? book_find(book_of(coordinator), after) : NULL;
+        if (other && other->state == TASK_DONE) {
+            continue;
+        }
+        task_id_text(id, after);
+        say(saying, "%s%s", separator, id);
+        if (other) {
+            say(saying, " (%s)", task_state_name(other->state));
+        }
+        separator = ", ";
+    }
+}
+
+static void say_leased(const struct control *control,
+                       const struct coordinator *coordinator,
+                       const struct task *task,
+                       struct saying *saying)
+{
+    struct coordinator_look look = coordinator_look(coordinator, task);
+    const char *name = control_node_name(control, task->agent);
+    say(saying, "%s has it since %" PRIu64 " ms", name ? name : "a node",
+        look.leased_ms);
+}
+
+static void say_waiting(const struct control *control,
+                        const struct coordinator *coordinator,
+                        const struct task *task,
+                        struct saying *saying)
+{
+    switch ((enum task_work)task->work) {
+    case WORK_READY:
+        say_ready(control, task, saying);
+        break;
+    case WORK_DELAYED:
+        say(saying, "it may not begin for another %" PRId64 " ms",
+            task->at_ms > wall_ms(control) ? task->at_ms - wall_ms(control)
+                                           : 0);
+        break;
+    case WORK_BEHIND:
+        say(saying, "another task with the order key ");
+        say_bytes(saying, task_order(task));
+        say(saying, " goes before");
+        break;
+    case WORK_AFTER:
+        say_after(control, task, saying);
+        break;
+    case WORK_LEASED:
+        say_leased(control, coordinator, task, saying);
+        break;
+    case WORK_SUSPECT:
+        say(saying,
+            "the shard has a new leader, which waits until all nodes have "
+            "told what they run, or for one lease time");
+        break;
+    case WORK_ENDING:
+        say(saying, "what came of it is being recorded");
+        break;
+    case WORK_NONE:
+    case WORK_STATE_COUNT:
+        say(saying, "it is about to be looked at");
+        break;
+    }
+}
+
+static void say_ended(const struct task *task, struct saying *saying)
+{
+    switch ((enum task_state)task->state) {
+    case TASK_DEAD:
+        say(saying, "it has failed for good after %" PRIu32 " attempts",
+            task->attempts);
+        break;
+    case TASK_CANCELLED:
+        say(saying, "somebody has cancelled it");
+        break;
+    case TASK_EXPIRED:
+        say(saying, "it had not begun by its deadline");
+        break;
+    default:
+        say(saying, "it is done");
+        break;
+    }
+}
+
+static void say_why(const struct control *control,
+                    const struct coordinator *coordinator,
+                    const struct task *task,
+                    struct saying *saying)
+{
+    if (task->state == TASK_WAITING) {
+        say_waiting(control, coordinator, task, saying);
+        if (task->attempts > 0) {
+            say(saying, "; %" PRIu32 " attempts have failed", task->attempts);
+        }
+    } else {
+        say_ended(task, saying);
+    }
+    if (task_why(task).length > 0) {
+        say(saying, ": ");
+        say_bytes(saying, task_why(task));
+    }
+}
+
+/* ---- fields ---- */
+
+/* Nil for none; of what is no text for people its bytes. */
+static void write_words(struct fields *fields,
+                        const char *key,
+                        struct bytes bytes)
+{
+    char text[TASK_WHY_BYTES] = {0};
+    if (bytes.length == 0) {
+        fields_nil(fields, key);
+        return;
+    }
+    if (bytes.length < sizeof text) {
+        memcpy(text, bytes.data, bytes.length);
+    }
+    if (strlen(text) == bytes.length && utf8_is_printable(text)) {
+        fields_text(fields, key, text);
+    } else {
+        fields_key(fields, key);
+        pack_bin(fields->writer, bytes);
+    }
+}
+
+static void write_id(struct fields *fields, const char *key, uint64_t id)
+{
+    char text[TASK_ID_BYTES];
+    task_id_text(text, id);
+    fields_text(fields, key, text);
+}
+
+/* What both a list and a page of its own have. */
+static void write_head(const struct control *control,
+                       const struct task *task,
+                       struct fields *fields)
+{
+    write_id(fields, "id", task->id);
+    fields_text(fields, "pool", task_pool_name(task));
+    fields_text(fields, "state", task_state_name(task->state));
+    fields_text(fields, "work", task_work_name((enum task_work)task->work));
+    fields_bool(fields, "volatile", task->is_volatile);
+    fields_uint(fields, "attempts", task->attempts);
+    fields_uint(fields, "priority", task->priority);
+    fields_int(fields, "accepted_ms", task->accepted_ms);
+    fields_int(fields, "at_ms", task->at_ms);
+    fields_uint(fields, "payload_bytes", task->payload_bytes);
+    write_words(fields, "key", task_key(task));
+    write_words(fields, "error", task_why(task));
+    if (task->work == WORK_LEASED) {
+        control_write_node(control, fields, "agent", task->agent);
+    } else {
+        fields_nil(fields, "agent");
+    }
+}
+
+static void write_extra(const struct task *task, struct fields *fields)
+{
+    static const struct task_extra none = {0};
+    const struct task_extra *extra = task->extra ? task->extra : &none;
+    write_words(fields, "order", task_order(task));
+    write_words(fields, "tenant", task_tenant(task));
+    fields_int(fields, "until_ms", extra->until_ms);
+    fields_uint(fields, "attempts_max", extra->attempts_max);
+    fields_uint(fields, "timeout_ms", extra->timeout_ms);
+    struct fields list = fields_list(fields, "after");
+    for (uint32_t i = 0; i < extra->after_count; i++) {
+        char text[TASK_ID_BYTES];
+        task_id_text(text, task->extra->after[i]);
+        pack_text(fields_item(&list), text);
+    }
+    fields_end(&list);
+}
+
+static void write_content(const struct task *task, struct fields *fields)
+{
+    struct bytes payload = task_payload(task);
+    bool is_cut = payload.length > SHOWN_BYTES_MAX;
+    payload.length = is_cut ? SHOWN_BYTES_MAX : payload.length;
+    fields_key(fields, "payload");
+    pack_bin(fields->writer, payload);
+    fields_bool(fields, "payload_is_cut", is_cut);
+    fields_key(fields, "output");
+    pack_bin(fields->writer, task_output(task));
+}
+
+static void write_run(const struct coordinator *coordinator,
+                      const struct task *task,
+                      struct fields *fields)
+{
+    struct coordinator_look look = {0};
+    if (task->work == WORK_LEASED) {
+        look = coordinator_look(coordinator, task);
+    }
+    fields_uint(fields, "running_ms", look.leased_ms);
+    fields_uint(fields, "done_of_1000", look.done_of_1000);
+    fields_text(fields, "progress",
+                utf8_is_printable(look.text) ? look.text : "");
+}
+
+/* ---- one ---- */
+
+enum err control_task_find(struct control_request *request,
+                           const struct control_args *args,
+                           struct err_detail *why)
+{
+    const struct coordinator *coordinator =
+        control_coordinator(request->control, request->shard);
+    char id[TASK_ID_BYTES];
+    task_id_text(id, args->task);
+    if (!coordinator) {
+        request->may_pass = true;
+        err_explain(why, "shard %" PRIu32 " gets another leader: try again",
+                    request->shard);
+        return ERR_BUSY;
+    }
+    if (!book_find(book_of(coordinator), args->task)) {
+        err_explain(why,
+                    "there is no task %s: it never was, or its result was "
+                    "kept for as long as its pool says%s",
+                    id,
+                    task_id_is_volatile(args->task)
+                        ? ", or it was lost with the node that led its shard: "
+                          "it was of a volatile pool"
+                        : "");
+        return ERR_NOT_FOUND;
+    }
+    return ERR_NONE;
+}
+
+enum err control_task_show(const struct control_request *request,
+                           const struct control_args *args,
+                           struct fields *fields,
+                           struct err_detail *why)
+{
+    (void)why;
+    const struct control *control = request->control;
+    const struct coordinator *coordinator =
+        control_coordinator(control, request->shard);
+    const struct task *task = book_find(book_of(coordinator), args->task);
+    struct saying saying = {{0}, 0};
+    say_why(control, coordinator, task, &saying);
+    write_head(control, task, fields);
+    write_extra(task, fields);
+    write_run(coordinator, task, fields);
+    fields_text(fields, "why", saying.text);
+    write_content(task, fields);
+    return ERR_NONE;
+}
+
+/* ---- many ---- */
+
+/* The newest of all shards, as many as are wanted, newest first. */
+struct gathering {
+    const struct task **tasks;
+    uint32_t count;
+    uint32_t count_max;
+    int64_t until_ms; /* of those whose time is not later */
+    bool is_cut;
+};
+
+static bool gather(void *context, const struct task *task)
+{
+    struct gathering *gathering = context;
+    uint32_t at = gathering->count;
+    if (task->at_ms > gathering->until_ms) {
+        return true;
+    }
+    while (at > 0 &&
+           gathering->tasks[at - 1]->accepted_ms < task->accepted_ms) {
+        at--;
+    }
+    if (gathering->count == gathering->count_max) {
+        gathering->is_cut = true;
+        if (at == gathering->count) {
+            return true; /* too old; another list may have newer ones */
+        }
+        gathering->count--;
+    }
+    memmove(&gathering->tasks[at + 1], &gathering->tasks[at],
+            (gathering->count - at) * sizeof *gathering->tasks);
+    gathering->tasks[at] = task;
+    gathering->count++;
+    return true;
+}
+
+static void gather_all(const struct control *control,
+                       const struct control_args *args,
+                       struct gathering *gathering)
+{
+    enum task_state state =
+        args->given & ARG_TASK_STATE ? args->task_state : TASK_STATE_COUNT;
+    for (uint32_t i = 0; i < control_view(control)->map.shard_count; i++) {
+        const struct coordinator *coordinator = control_coordinator(control, i);
+        if (coordinator) {
+            book_each(book_of(coordinator), bytes_of_text(args->pool), state,
+                      gather, gathering);
+        }
+    }
+}
+
+enum err control_task_list(const struct control_request *request,
+                           const struct control_args *args,
+                           struct fields *fields,
+                           struct err_detail *why)
+{
+    (void)why;
+    uint32_t limit =
+        args->given & ARG_LIMIT ? (uint32_t)args->limit : LIMIT_DEFAULT;
+    struct gathering gathering = {
+        .tasks = calloc(limit, sizeof(const struct task *)),
+        .count_max = limit,
+        .until_ms = args->until_ms > 0 && args->until_ms < INT64_MAX
+                        ? (int64_t)args->until_ms
+                        : INT64_MAX};
+    if (!gathering.tasks) {
+        return ERR_MEMORY;
+    }
+    gather_all(request->control, args, &gathering);
+    struct fields list = fields_list(fields, "tasks");
+    for (uint32_t i = 0; i < gathering.count; i++) {
+        struct fields item = fields_item_map(&list);
+        write_head(request->control, gathering.tasks[i], &item);
+        fields_end(&item);
+    }
+    fields_end(&list);
+    fields_bool(fields, "is_cut", gathering.is_cut);
+    free(gathering.tasks);
+    return ERR_NONE;
+}
