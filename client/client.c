@@ -20,7 +20,7 @@
 #define HANDSHAKE_MS 2000
 #define DIAL_MS_MIN 10
 #define DIAL_MS_MAX 200
-#define ASKING_MAX 1
+#define TIDY_AGAIN_MS 20
 #define ASK_AGAIN_MS_MIN 250 /* with less time left nobody else is asked */
 
 /* One of those whom we are told, and how it went. */
@@ -33,25 +33,17 @@ struct attempt {
     char text[128]; /* more about it */
 };
 
-enum order_state {
-    ORDER_NONE,
-    ORDER_WAITS, /* for a link */
-    ORDER_ASKED,
+enum call_state {
+    CALL_NONE,
+    CALL_WAITS, /* for a link */
+    CALL_ASKED,
+    CALL_FAILED, /* it is told in a moment */
 };
 
-/* What the caller waits for. Handed to and fro between both threads. */
+/* What a thread that waits has asked. Handed to and fro between both. */
 struct order {
     struct reactor_event event;
-    enum order_state state;
-    bool asks; /* else it wants the link alone */
-    uint8_t service;
-    struct bytes question;
-    uint64_t until_ns;
-    struct timer timer; /* while it waits for a link */
-    struct call call;
-    uint32_t no_quorum_count; /* nodes that have said so; `answer` is the last
-                                 one's until there is a better one */
-
+    struct client_call call;
     enum err err;
     uint8_t *answer;
     size_t answer_length;
@@ -73,7 +65,11 @@ struct client {
     struct calls *calls;
     uint32_t linked;       /* index of an attempt; NOBODY */
     _Atomic uint32_t last; /* that was linked last; the caller reads it, too */
-    struct asked *leaving; /* the linked node ends, and waits for this answer */
+    struct asked *leaving; /* a node ends, and waits for this answer */
+    uint32_t leaving_at;
+    struct client_call *started; /* the oldest first */
+    struct client_call *newest;
+    uint64_t started_count;
     bool is_linking;
     uint32_t first;       /* to be tried, since it is linking */
     uint32_t tried_count; /* since then */
@@ -90,98 +86,148 @@ static struct reactor *reactor_of(const struct client *client)
     return posix_reactor_get(client->runner);
 }
 
-/* ---- the order ---- */
+/* ---- what is asked ---- */
 
 /* ERR_MEMORY */
-static enum err keep_answer(struct order *order, struct bytes says)
+static enum err keep_answer(struct client_call *call, struct bytes says)
 {
-    free(order->answer);
-    order->answer = NULL;
-    order->answer_length = 0;
+    free(call->kept);
+    call->kept = NULL;
+    call->kept_bytes = 0;
     if (says.length > 0) {
-        order->answer = malloc(says.length);
-        if (!order->answer) {
+        call->kept = malloc(says.length);
+        if (!call->kept) {
             return ERR_MEMORY;
         }
-        memcpy(order->answer, says.data, says.length);
-        order->answer_length = says.length;
+        memcpy(call->kept, says.data, says.length);
+        call->kept_bytes = says.length;
     }
     return ERR_NONE;
 }
 
-static uint64_t left_ms(const struct client *client)
+static uint64_t left_ms(const struct client_call *call)
 {
-    uint64_t now_ns = reactor_now_ns(reactor_of(client));
-    uint64_t until_ns = client->order.until_ns;
-    return until_ns > now_ns ? (until_ns - now_ns) / NS_PER_MS : 0;
+    uint64_t now_ns = reactor_now_ns(reactor_of(call->client));
+    return call->until_ns > now_ns ? (call->until_ns - now_ns) / NS_PER_MS : 0;
 }
 
-/* With the answer that is kept. */
-static void end_order(struct client *client, enum err err)
+static void link_in(struct client *client, struct client_call *call)
 {
-    struct order *order = &client->order;
-    assert(order->state != ORDER_NONE);
-    reactor_timer_cancel(reactor_of(client), &order->timer);
-    order->state = ORDER_NONE;
-    order->err = err;
-    struct waker waker = client->waker;
-    /* From here on it is the caller's, who may close the client once this
-     * thread has ended. */
-    atomic_store(&order->is_done, true);
-    waker.wake(waker.context);
+    call->next = NULL;
+    call->previous = client->newest;
+    *(client->newest ? &client->newest->next : &client->started) = call;
+    client->newest = call;
 }
 
-static void finish_order(struct client *client, enum err err, struct bytes says)
+static void unlink_call(struct client *client, struct client_call *call)
 {
-    enum err kept = keep_answer(&client->order, says);
-    end_order(client, kept ? kept : err);
+    *(call->previous ? &call->previous->next : &client->started) = call->next;
+    *(call->next ? &call->next->previous : &client->newest) = call->previous;
+    call->next = NULL;
+    call->previous = NULL;
+    call->state = CALL_NONE;
+}
+
+/* It is its asker's again before that hears. */
+static void finish_call(struct client_call *call,
+                        enum err err,
+                        struct bytes answer)
+{
+    struct client *client = call->client;
+    assert(call->state != CALL_NONE);
+    uint8_t *kept = call->kept;
+    call->kept = NULL;
+    reactor_timer_cancel(reactor_of(client), &call->timer);
+    unlink_call(client, call);
+    call->done(call, err, answer);
+    free(kept);
+}
+
+static void finish_with_kept(struct client_call *call, enum err err)
+{
+    finish_call(call, err, bytes_of(call->kept, call->kept_bytes));
 }
 
 /* There is no link. What a node has said is worth more than that. */
-static void fail_order(struct client *client, enum err err)
+static void fail_call(struct client_call *call, enum err err)
 {
-    if (client->order.no_quorum_count > 0) {
-        end_order(client, ERR_NO_QUORUM);
-    } else {
-        end_order(client, err);
-    }
+    finish_with_kept(call, call->no_quorum_count > 0 ? ERR_NO_QUORUM : err);
 }
 
-static void run_order_timeout(struct timer *timer)
+static void run_call_timer(struct timer *timer)
 {
-    fail_order(OWNER_OF(timer, struct client, order.timer), ERR_UNREACHABLE);
+    struct client_call *call = OWNER_OF(timer, struct client_call, timer);
+    fail_call(call, call->state == CALL_FAILED ? call->err : ERR_UNREACHABLE);
 }
 
 /* Until there is a link. */
-static void let_wait(struct client *client)
+static void let_wait(struct client_call *call)
 {
-    struct order *order = &client->order;
-    order->state = ORDER_WAITS;
-    if (order->asks) {
-        reactor_timer_set(reactor_of(client), &order->timer,
-                          left_ms(client) * NS_PER_MS);
+    call->state = CALL_WAITS;
+    if (!call->is_for_link) {
+        reactor_timer_set(reactor_of(call->client), &call->timer,
+                          left_ms(call) * NS_PER_MS);
     }
 }
 
-/* There is a link: go on with what waits for it. */
-static void serve_order(struct client *client)
+/* Not at once: who starts a call is not called back meanwhile. */
+static void fail_soon(struct client_call *call, enum err err)
 {
-    struct order *order = &client->order;
-    if (order->state != ORDER_WAITS) {
+    call->state = CALL_FAILED;
+    call->err = err;
+    reactor_timer_set(reactor_of(call->client), &call->timer, 0);
+}
+
+static void on_answer(struct call *call, enum err err, struct bytes answer);
+
+/* There is a link: go on with what waits for it. */
+static void serve_call(struct client_call *call)
+{
+    struct client *client = call->client;
+    if (call->is_for_link) {
+        finish_call(call, ERR_NONE, (struct bytes){0});
         return;
     }
-    if (!order->asks) {
-        finish_order(client, ERR_NONE, (struct bytes){0});
-        return;
-    }
-    reactor_timer_cancel(reactor_of(client), &order->timer);
-    order->state = ORDER_ASKED;
+    reactor_timer_cancel(reactor_of(client), &call->timer);
+    call->state = CALL_ASKED;
+    call->asked_at = client->linked;
+    call->call.done = on_answer;
     enum err err = calls_ask(
-        client->calls, client->attempts[client->linked].peer, order->service,
-        order->question, (uint32_t)left_ms(client), &order->call);
+        client->calls, client->attempts[client->linked].peer, call->service,
+        call->question, (uint32_t)left_ms(call), &call->call);
     if (err) {
-        finish_order(client, err, (struct bytes){0});
+        fail_soon(call, err);
     }
+}
+
+/* Call `visit`, which takes it out of that state, for those that are in it; not
+ * for those that are started meanwhile. Others may go, too. */
+static void each_call(struct client *client,
+                      enum call_state state,
+                      void (*visit)(struct client_call *call))
+{
+    uint64_t last = client->started_count;
+    struct client_call *call = client->started;
+    while (call && call->number <= last) {
+        if (call->state == state) {
+            visit(call);
+            call = client->started;
+        } else {
+            call = call->next;
+        }
+    }
+}
+
+/* Whether something is under way with one of the nodes. */
+static bool is_busy(const struct client *client, uint32_t attempt)
+{
+    for (const struct client_call *call = client->started; call;
+         call = call->next) {
+        if (call->state == CALL_ASKED && call->asked_at == attempt) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- linking ---- */
@@ -241,10 +287,14 @@ static void leave(struct client *client, struct attempt *attempt)
     }
 }
 
+/* Those that still have something to answer, a little later. */
 static void leave_others(struct client *client)
 {
     for (uint32_t i = 0; i < client->attempt_count; i++) {
-        if (i != client->linked) {
+        if (i != client->linked && is_busy(client, i)) {
+            reactor_timer_set(reactor_of(client), &client->tidy_timer,
+                              TIDY_AGAIN_MS * NS_PER_MS);
+        } else if (i != client->linked) {
             leave(client, &client->attempts[i]);
         }
     }
@@ -262,6 +312,11 @@ static bool is_up(const struct attempt *attempt)
     return attempt->peer && peer_is_up(attempt->peer);
 }
 
+static void fail_waiting(struct client_call *call)
+{
+    fail_call(call, verdict(call->client));
+}
+
 /* A node that was only to be left for a better one is kept. */
 static void give_up(struct client *client)
 {
@@ -269,9 +324,7 @@ static void give_up(struct client *client)
     client->linked =
         is_up(&client->attempts[client->last]) ? client->last : NOBODY;
     leave_others(client);
-    if (client->order.state == ORDER_WAITS) {
-        fail_order(client, verdict(client));
-    }
+    each_call(client, CALL_WAITS, fail_waiting);
 }
 
 static void run_end(struct timer *timer)
@@ -351,10 +404,10 @@ static void go_elsewhere(struct client *client, uint32_t search_ms)
     }
 }
 
+/* Tell the node that ends that nothing is under way with it any more. */
 static void take_leave(struct client *client)
 {
-    if (client->leaving && client->order.state != ORDER_ASKED) {
-        go_elsewhere(client, client->connect_ms);
+    if (client->leaving && !is_busy(client, client->leaving_at)) {
         asked_answer(&client->leaving, ERR_NONE, (struct bytes){0});
     }
 }
@@ -371,38 +424,54 @@ static void on_leaving(void *context,
         return;
     }
     client->leaving = asked;
+    client->leaving_at = client->linked;
+    go_elsewhere(client, client->connect_ms);
     take_leave(client);
+}
+
+/* Ask the node that it is linked with now, or wait for one. */
+static void ask_again(struct client_call *call)
+{
+    let_wait(call);
+    if (call->client->linked != NOBODY) {
+        serve_call(call);
+    }
 }
 
 /* It may be on the wrong side of a partition: another one is asked, if not for
  * this then for what comes next. */
-static void on_no_quorum(struct client *client, struct bytes answer)
+static void on_no_quorum(struct client_call *call, struct bytes answer)
 {
-    struct order *order = &client->order;
+    struct client *client = call->client;
     uint32_t search_ms = client->connect_ms < CLIENT_SEARCH_MS
                              ? client->connect_ms
                              : CLIENT_SEARCH_MS;
-    bool may_ask = ++order->no_quorum_count < client->attempt_count &&
-                   left_ms(client) >= ASK_AGAIN_MS_MIN;
-    if (may_ask && !keep_answer(order, answer)) {
-        let_wait(client);
-    } else {
-        finish_order(client, ERR_NO_QUORUM, answer);
+    if (client->linked == call->asked_at) {
+        go_elsewhere(client, search_ms);
     }
-    go_elsewhere(client, search_ms);
+    bool may_ask = ++call->no_quorum_count < client->attempt_count &&
+                   left_ms(call) >= ASK_AGAIN_MS_MIN;
+    if (may_ask && !keep_answer(call, answer)) {
+        ask_again(call);
+    } else {
+        finish_call(call, ERR_NO_QUORUM, answer);
+    }
 }
 
 /* A node that ends has done nothing when it says so: another one is asked. */
-static void on_answer(struct call *call, enum err err, struct bytes answer)
+static void on_answer(struct call *one, enum err err, struct bytes answer)
 {
-    struct client *client = OWNER_OF(call, struct client, order.call);
+    struct client_call *call = OWNER_OF(one, struct client_call, call);
+    struct client *client = call->client;
     if (err == ERR_NOT_LEADER && client->attempt_count > 1) {
-        let_wait(client);
-        go_elsewhere(client, client->connect_ms);
+        if (client->linked == call->asked_at) {
+            go_elsewhere(client, client->connect_ms);
+        }
+        ask_again(call);
     } else if (err == ERR_NO_QUORUM) {
-        on_no_quorum(client, answer);
+        on_no_quorum(call, answer);
     } else {
-        finish_order(client, err, answer);
+        finish_call(call, err, answer);
     }
     take_leave(client);
 }
@@ -416,7 +485,7 @@ static void on_linked(struct client *client, const struct attempt *attempt)
         client->last = client->linked;
         stop_linking(client);
         reactor_timer_set(reactor_of(client), &client->tidy_timer, 0);
-        serve_order(client);
+        each_call(client, CALL_WAITS, serve_call);
     }
 }
 
@@ -431,13 +500,13 @@ static void on_change(void *context, struct peer *peer, enum peer_change change)
                      attempt == &client->attempts[client->linked];
     if (change == PEER_DOWN && is_linked) {
         client->linked = NOBODY; /* before it is known to who asks */
-        if (client->leaving) {
-            asked_answer(&client->leaving, ERR_NONE, (struct bytes){0});
-        }
         /* It may have ended. */
         start_linking(client, client->last + 1, client->connect_ms);
     }
     calls_on_change(client->calls, peer, change);
+    if (change == PEER_DOWN) {
+        take_leave(client);
+    }
     if (change == PEER_UP && attempt) {
         on_linked(client, attempt);
     }
@@ -485,14 +554,30 @@ static void explain(const struct client *client, struct err_detail *why)
 static void run_order(struct reactor_event *event)
 {
     struct client *client = OWNER_OF(event, struct client, order.event);
-    let_wait(client);
-    if (client->linked != NOBODY) {
-        serve_order(client);
-        return;
+    client_start(client, &client->order.call);
+}
+
+static void end_order(struct client_call *call,
+                      enum err err,
+                      struct bytes answer)
+{
+    struct client *client = OWNER_OF(call, struct client, order.call);
+    struct order *order = &client->order;
+    order->err = err;
+    if (answer.length > 0) {
+        order->answer = malloc(answer.length);
+        if (order->answer) {
+            memcpy(order->answer, answer.data, answer.length);
+            order->answer_length = answer.length;
+        } else {
+            order->err = ERR_MEMORY;
+        }
     }
-    if (!client->is_linking) {
-        start_linking(client, client->last, client->connect_ms);
-    }
+    struct waker waker = client->waker;
+    /* From here on it is the caller's, who may close the client once this
+     * thread has ended. */
+    atomic_store(&order->is_done, true);
+    waker.wake(waker.context);
 }
 
 static enum err give_order(struct client *client)
@@ -563,7 +648,7 @@ static enum err open_calls(struct client *client)
                                   .reactor = reactor_of(client),
                                   .log = client->log};
     calls_config_defaults(&config);
-    config.asking_max = ASKING_MAX;
+    config.asking_max = CLIENT_CALLS_MAX;
     config.asked_max = 2 * client->attempt_count;
     enum err err = calls_open(&client->calls, &config);
     if (!err) {
@@ -617,13 +702,14 @@ enum err client_open(struct client **out,
     client->end_timer.fire = run_end;
     client->tidy_timer.fire = run_tidy;
     client->order.event.run = run_order;
-    client->order.timer.fire = run_order_timeout;
-    client->order.call.done = on_answer;
+    client->order.call.done = end_order;
+    client->order.call.is_for_link = true;
     enum err err = open_parts(client, config, why);
     if (err) {
         return err;
     }
     err = give_order(client);
+    client->order.call.is_for_link = false;
     if (err) {
         explain(client, why);
         return err;
@@ -641,6 +727,12 @@ static void end_timers(struct client *client)
     reactor_timer_cancel(reactor, &client->tidy_timer);
 }
 
+static void close_call(struct client_call *call)
+{
+    calls_cancel(call->client->calls, &call->call);
+    finish_call(call, ERR_CLOSED, (struct bytes){0});
+}
+
 void client_close(struct client **client)
 {
     if (!*client) {
@@ -649,6 +741,9 @@ void client_close(struct client **client)
     struct client *old = *client;
     posix_reactor_stop(old->runner);
     if (old->runner) {
+        each_call(old, CALL_ASKED, close_call);
+        each_call(old, CALL_WAITS, close_call);
+        each_call(old, CALL_FAILED, close_call);
         end_timers(old);
     }
     calls_close(&old->calls);
@@ -676,16 +771,46 @@ enum err client_ask(struct client *client,
                     size_t *answer_length)
 {
     struct order *order = &client->order;
-    order->asks = true;
-    order->service = service;
-    order->question = question;
-    order->until_ns = clock_now_ns(posix_clock()) + timeout_ms * NS_PER_MS;
+    order->call.service = service;
+    order->call.question = question;
+    order->call.until_ns = clock_now_ns(posix_clock()) + timeout_ms * NS_PER_MS;
     order->answer = NULL;
     order->answer_length = 0;
-    order->no_quorum_count = 0;
     enum err err = give_order(client);
     *answer = order->answer;
     *answer_length = order->answer_length;
     order->answer = NULL;
     return err;
+}
+
+struct reactor *client_reactor(const struct client *client)
+{
+    return reactor_of(client);
+}
+
+void client_start(struct client *client, struct client_call *call)
+{
+    assert(call->state == CALL_NONE);
+    call->client = client;
+    call->number = ++client->started_count;
+    call->no_quorum_count = 0;
+    call->kept_bytes = 0;
+    call->timer.fire = run_call_timer;
+    link_in(client, call);
+    ask_again(call);
+    if (client->linked == NOBODY && !client->is_linking) {
+        start_linking(client, client->last, client->connect_ms);
+    }
+}
+
+void client_cancel(struct client *client, struct client_call *call)
+{
+    if (call->state != CALL_NONE) {
+        calls_cancel(client->calls, &call->call);
+        reactor_timer_cancel(reactor_of(client), &call->timer);
+        free(call->kept);
+        call->kept = NULL;
+        unlink_call(client, call);
+        take_leave(client);
+    }
 }

@@ -6,8 +6,9 @@
  * on trying those before. When a link is lost it begins with the one behind
  * that. It goes on to another node, too, when the one that it is linked with
  * has no quorum, and stays if no other lets it in within CLIENT_SEARCH_MS.
- * A client has a thread of its own for its links; its
- * functions may be called by one thread at a time, and wait.
+ * A client has a thread of its own for its links. client_ask() is for one
+ * thread at a time, and waits; client_start() is for the links' thread, and
+ * does not.
  */
 
 #ifndef CLIENT_CLIENT_H
@@ -16,13 +17,16 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/reactor.h"
 #include "config/identity.h"
 #include "config/trust.h"
+#include "transport/calls.h"
 
 #include <stdint.h>
 
 #define CLIENT_PATIENCE_MS 300
 #define CLIENT_SEARCH_MS 1000
+#define CLIENT_CALLS_MAX 256 /* at a time; beyond: ERR_FULL */
 
 struct client;
 
@@ -78,5 +82,45 @@ FALLIBLE client_ask(struct client *client,
                     uint32_t timeout_ms,
                     uint8_t **answer,
                     size_t *answer_length);
+
+/* ---- many questions at a time ---- */
+
+/* What follows is for this thread alone, from within its events and timers. */
+struct reactor *client_reactor(const struct client *client);
+
+/*
+ * A question under way. Embedded in its asker's object, which must live, and
+ * not be started again, until `done` was called; all zero, but for the first
+ * group, before.
+ */
+struct client_call {
+    /* Once, never within client_start(): as client_ask() says, but ERR_CLOSED
+     * when the client is closed. `answer` is borrowed. */
+    void (*done)(struct client_call *call, enum err err, struct bytes answer);
+    uint8_t service;
+    struct bytes question; /* borrowed until `done` */
+    uint64_t until_ns;     /* of the reactor's clock */
+
+    /* Of client.c. */
+    struct client *client;
+    struct client_call *next;
+    struct client_call *previous;
+    uint64_t number;
+    uint8_t state;
+    bool is_for_link;         /* it wants the link alone */
+    uint32_t asked_at;        /* index of a node */
+    uint32_t no_quorum_count; /* nodes that have said so; `kept` is the last
+                                 one's answer until there is a better one */
+    enum err err;             /* of one that has failed, until it is told */
+    uint8_t *kept;
+    size_t kept_bytes;
+    struct timer timer; /* while it waits for a link */
+    struct call call;
+};
+
+void client_start(struct client *client, struct client_call *call);
+
+/* `done` will not be called. Nothing happens when it is not under way. */
+void client_cancel(struct client *client, struct client_call *call);
 
 #endif

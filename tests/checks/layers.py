@@ -13,7 +13,7 @@ import re
 import source
 
 ALL = {'base', 'config', 'transport', 'store', 'actor', 'cluster', 'shard',
-       'client', 'gateway', 'admin', 'node'}
+       'client', 'gateway', 'admin', 'node', 'library'}
 
 # layer: (layers, foreign libraries, single files of other layers)
 TABLE = {
@@ -25,22 +25,24 @@ TABLE = {
     'cluster': ({'base', 'config', 'transport', 'store'}, set(), set()),
     'shard': ({'base', 'config', 'transport', 'store', 'actor', 'cluster'},
               set(), set()),
-    'client': ({'base', 'config', 'transport', 'troupe'}, set(), set()),
+    'client': ({'base', 'config', 'transport'}, set(), set()),
     'gateway': ({'base', 'config', 'actor', 'shard'}, {'websockets'}, set()),
     'admin': ({'base', 'config', 'transport', 'client', 'store'},
               {'json', 'curses'},
               {'shard/archive_wire.h', 'shard/host_service.h', 'shard/key.h',
                'shard/placement.h', 'shard/router_wire.h',
-               'shard/shard_balance.h', 'shard/shard_map.h',
-               'shard/wanted.h'}),
-    'node': (ALL | {'troupe'}, {'systemd'}, set()),
+               'shard/shard_balance.h', 'shard/shard_map.h', 'shard/task.h',
+               'shard/task_book.h', 'shard/task_pool.h',
+               'shard/task_request.h', 'shard/wanted.h'}),
+    'node': (ALL - {'library'} | {'troupe'}, {'systemd'}, set()),
+    'library': (ALL - {'admin'} | {'troupe'}, set(), set()),
     'troupe': (set(), set(), set()),
     'tests': (ALL | {'troupe', 'bench'},
               {'cmocka', 'xxhash', 'msgpack', 'yaml', 'sodium', 'nng',
                'rocksdb', 'websockets', 'json', 'zmq'}, set()),
     'bench': (ALL | {'troupe'}, {'nng', 'sodium', 'zmq', 'json'},
-              {'tests/support/test_identity.h'}),
-    'examples': (ALL | {'troupe'}, set(), set()),
+              {'tests/shard/task_lab.h', 'tests/support/test_identity.h'}),
+    'examples': (ALL | {'troupe'}, {'sodium'}, set()),
 }
 
 # How a foreign header begins, and whose it is.
@@ -74,6 +76,7 @@ SYSTEM = re.compile(
 OUTSIDE = re.compile(
     r'^(?:base/posix/|transport/nng_\w+\.[ch]$|store/rocks_\w+\.[ch]$'
     r'|client/client\.c$|gateway/gateway\.c$|admin/|node/'
+    r'|library/(?:cluster_file|handler_pool|tasks|troupe\w*)\.c$'
     r'|tests/|bench/|examples/)')
 
 INCLUDE = re.compile(

@@ -2,8 +2,10 @@
 
 #include "tests/support/check.h"
 
+#include "base/owner.h"
 #include "base/posix/posix_thread.h"
 #include "base/scope.h"
+#include "base/time_units.h"
 #include "tests/support/station.h"
 #include "transport/calls.h"
 
@@ -516,6 +518,163 @@ static void a_client_leaves_a_node_that_says_that_it_will_end(void **state)
     assert_string_equal(client_node_name(client), "n1");
 }
 
+/* ---- many questions at a time ---- */
+
+#define CROWD_COUNT 100
+
+struct crowd;
+
+struct crowd_call {
+    struct client_call call;
+    struct crowd *crowd;
+    uint32_t number; /* the question */
+};
+
+struct crowd {
+    struct reactor_event event;
+    struct client *client;
+    uint8_t service;
+    uint32_t count;
+    bool cancels;
+    struct crowd_call calls[CROWD_COUNT];
+    _Atomic uint32_t answered_count; /* as it should be */
+    _Atomic uint32_t failed_count;
+    _Atomic bool has_run;
+};
+
+static void on_crowd_answer(struct client_call *call,
+                            enum err err,
+                            struct bytes answer)
+{
+    struct crowd *crowd = OWNER_OF(call, struct crowd_call, call)->crowd;
+    bool is_echo = bytes_are_equal(answer, call->question);
+    atomic_fetch_add(err == ERR_NONE && is_echo ? &crowd->answered_count
+                                                : &crowd->failed_count,
+                     1);
+}
+
+static void run_crowd(struct reactor_event *event)
+{
+    struct crowd *crowd = OWNER_OF(event, struct crowd, event);
+    for (uint32_t i = 0; i < crowd->count; i++) {
+        struct crowd_call *one = &crowd->calls[i];
+        struct client_call *call = &one->call;
+        if (crowd->cancels) {
+            client_cancel(crowd->client, call);
+            continue;
+        }
+        call->done = on_crowd_answer;
+        call->service = crowd->service;
+        one->crowd = crowd;
+        one->number = i;
+        call->question = bytes_of(&one->number, sizeof one->number);
+        call->until_ns =
+            reactor_now_ns(client_reactor(crowd->client)) + ASK_MS * NS_PER_MS;
+        client_start(crowd->client, call);
+    }
+    atomic_store(&crowd->has_run, true);
+}
+
+static bool has_run(void *context)
+{
+    const struct crowd *crowd = context;
+    return atomic_load(&crowd->has_run);
+}
+
+static void post_crowd(struct crowd *crowd)
+{
+    crowd->event.run = run_crowd;
+    atomic_store(&crowd->has_run, false);
+    reactor_post(client_reactor(crowd->client), &crowd->event);
+    CHECK(test_wait(has_run, crowd));
+}
+
+static bool all_are_answered(void *context)
+{
+    const struct crowd *crowd = context;
+    return atomic_load(&crowd->answered_count) +
+               atomic_load(&crowd->failed_count) ==
+           crowd->count;
+}
+
+static void many_questions_are_answered_at_a_time(void **state)
+{
+    struct fixture *fixture = *state;
+    static struct crowd many;
+    static struct crowd silent;
+    start(&fixture->members[0]);
+    scoped(client_close) struct client *client = NULL;
+    CHECK_OK(open_to(fixture, 1, CONNECT_MS, &client, NULL));
+    silent = (struct crowd){.client = client, .service = SILENT, .count = 3};
+    many =
+        (struct crowd){.client = client, .service = ECHO, .count = CROWD_COUNT};
+    post_crowd(&silent);
+    post_crowd(&many);
+    check_ask(client, ECHO, ERR_NONE, "hello"); /* beside them */
+    CHECK(test_wait(all_are_answered, &many));
+    CHECK(many.failed_count == 0);
+    CHECK(!all_are_answered(&silent));
+    silent.cancels = true;
+    post_crowd(&silent);
+    check_ask(client, ECHO, ERR_NONE, "hello");
+    CHECK(silent.answered_count + silent.failed_count == 0);
+}
+
+static void what_is_under_way_hears_that_the_client_is_closed(void **state)
+{
+    struct fixture *fixture = *state;
+    static struct crowd crowd;
+    start(&fixture->members[0]);
+    struct client *client = NULL;
+    CHECK_OK(open_to(fixture, 1, CONNECT_MS, &client, NULL));
+    crowd = (struct crowd){.client = client, .service = SILENT, .count = 3};
+    post_crowd(&crowd);
+    client_close(&client);
+    CHECK(crowd.failed_count == 3);
+}
+
+static void answer_kept(void *context, struct endpoint *endpoint)
+{
+    struct member *member = context;
+    (void)endpoint;
+    for (uint32_t i = 0; i < member->kept_count; i++) {
+        asked_answer(&member->kept[i], ERR_NONE, (struct bytes){0});
+    }
+    member->kept_count = 0;
+}
+
+static bool has_kept_three(void *context)
+{
+    const struct member *member = context;
+    return atomic_load(&member->kept_count) == 3;
+}
+
+/* New questions go to another one meanwhile. */
+static void a_node_that_ends_is_left_when_it_has_answered(void **state)
+{
+    struct fixture *fixture = *state;
+    static struct crowd crowd;
+    struct member *first = &fixture->members[0];
+    struct farewell farewell = {.member = first};
+    start(&fixture->members[0]);
+    start(&fixture->members[1]);
+    scoped(client_close) struct client *client = NULL;
+    CHECK_OK(open_to(fixture, 2, CONNECT_MS, &client, NULL));
+    crowd = (struct crowd){.client = client, .service = SILENT, .count = 3};
+    post_crowd(&crowd);
+    CHECK(test_wait(has_kept_three, first));
+    test_node_call(station_node(first->station), say_farewell, &farewell);
+    do { /* it may not have heard of it yet */
+        check_ask(client, ECHO, ERR_NONE, "hello");
+    } while (strcmp(client_node_name(client), "n1") != 0);
+    CHECK(!is_answered(&farewell));
+    test_node_call(station_node(first->station), answer_kept, first);
+    CHECK(test_wait(all_are_answered, &crowd));
+    CHECK(test_wait(is_answered, &farewell));
+}
+
+/* ---- nodes go and come ---- */
+
 static void when_its_node_ends_another_is_asked(void **state)
 {
     struct fixture *fixture = *state;
@@ -585,6 +744,9 @@ int main(void)
         TEST(a_client_leaves_a_node_that_says_that_it_will_end),
         TEST(when_its_node_ends_another_is_asked),
         TEST(a_node_that_comes_back_is_asked_again),
+        TEST(many_questions_are_answered_at_a_time),
+        TEST(what_is_under_way_hears_that_the_client_is_closed),
+        TEST(a_node_that_ends_is_left_when_it_has_answered),
     };
     return cmocka_run_group_tests(tests, set_up_group, NULL);
 }
