@@ -55,7 +55,9 @@ static void print_title(const struct command_world *world, const char *title)
 static void print_flag(FILE *out, const struct command_flag *flag)
 {
     char name[64];
-    (void)snprintf(name, sizeof name, "--%s%s%s%s", flag->name,
+    const char letter[] = {'-', flag->letter, ',', ' ', '\0'};
+    (void)snprintf(name, sizeof name, "%s--%s%s%s%s",
+                   flag->letter ? letter : "", flag->name,
                    flag->may_lack ? "[="
                    : flag->value  ? " "
                                   : "",
@@ -221,6 +223,18 @@ static const struct command_flag *find_flag(const struct command_verb *verb,
     return is_json ? &json_flag : NULL;
 }
 
+static const struct command_flag *find_letter(const struct command_verb *verb,
+                                              char letter)
+{
+    for (const struct command_flag *flag = verb->flags; flag && flag->name;
+         flag++) {
+        if (letter && flag->letter == letter) {
+            return flag;
+        }
+    }
+    return NULL;
+}
+
 static enum exit_code refuse_flag(const struct command *command,
                                   const char *name)
 {
@@ -248,17 +262,52 @@ struct rest {
     char **end;
 };
 
-/* Take "--name", "--name=value" or "--name value". */
-static enum exit_code take_flag(struct command *command, struct rest *rest)
+/* One that was given, with its value or without. */
+static enum exit_code note_flag(struct command *command,
+                                const struct command_flag *flag,
+                                const char *value)
+{
+    if (!flag->repeats && command_has(command, flag->name)) {
+        return command_misused(command, "--%s is given twice", flag->name);
+    }
+    if (command->flag_use_count == COMMAND_FLAG_USE_COUNT_MAX) {
+        return command_misused(command, "more than %d flags",
+                               COMMAND_FLAG_USE_COUNT_MAX);
+    }
+    command->flag_uses[command->flag_use_count++] =
+        (struct command_flag_use){flag, value};
+    return EXIT_CODE_OK;
+}
+
+/* Take "-n", "-n4" or "-n 4". */
+static enum exit_code take_letter(struct command *command, struct rest *rest)
 {
     const char *argument = *rest->next++;
-    const char *name = argument + 2;
-    size_t length = strcspn(name, "=");
-    const char *value = name[length] == '=' ? name + length + 1 : NULL;
-    if (argument[1] != '-') {
+    const struct command_flag *flag = find_letter(command->verb, argument[1]);
+    if (!flag || (argument[2] && !flag->value)) {
         return command_misused(
             command, "\"%.80s\": flags are words with two dashes", argument);
     }
+    const char *value = argument[2] ? argument + 2 : NULL;
+    if (flag->value && !value) {
+        if (rest->next == rest->end || strncmp(*rest->next, "--", 2) == 0) {
+            return command_misused(command, "-%c needs a value: -%c %s",
+                                   flag->letter, flag->letter, flag->value);
+        }
+        value = *rest->next++;
+    }
+    return note_flag(command, flag, value);
+}
+
+/* Take "--name", "--name=value" or "--name value". */
+static enum exit_code take_flag(struct command *command, struct rest *rest)
+{
+    if ((*rest->next)[1] != '-') {
+        return take_letter(command, rest);
+    }
+    const char *name = *rest->next++ + 2;
+    size_t length = strcspn(name, "=");
+    const char *value = name[length] == '=' ? name + length + 1 : NULL;
     const struct command_flag *flag = find_flag(command->verb, name, length);
     if (!flag) {
         return refuse_flag(command, say("%.*s", (int)length, name).text);
@@ -273,16 +322,7 @@ static enum exit_code take_flag(struct command *command, struct rest *rest)
         }
         value = *rest->next++;
     }
-    if (!flag->repeats && command_has(command, flag->name)) {
-        return command_misused(command, "--%s is given twice", flag->name);
-    }
-    if (command->flag_use_count == COMMAND_FLAG_USE_COUNT_MAX) {
-        return command_misused(command, "more than %d flags",
-                               COMMAND_FLAG_USE_COUNT_MAX);
-    }
-    command->flag_uses[command->flag_use_count++] =
-        (struct command_flag_use){flag, value};
-    return EXIT_CODE_OK;
+    return note_flag(command, flag, value);
 }
 
 /* Operands are moved together, in front. */

@@ -12,6 +12,7 @@
 
 #include "admin/exit_code.h"
 #include "base/env.h"
+#include "base/inputs.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,10 +31,13 @@ struct command_world {
     const char *(*variable)(const char *name); /* of the environment, or NULL;
                                                   may be NULL: none is set */
     FILE *in;
-    FILE *out;           /* data */
-    FILE *talk;          /* everything else */
-    bool out_is_colored; /* a terminal, and NO_COLOR is not set */
+    const struct inputs *inputs; /* what is read bit by bit */
+    FILE *out;                   /* data */
+    FILE *talk;                  /* everything else */
+    bool out_is_colored;         /* a terminal, and NO_COLOR is not set */
     bool talk_is_colored;
+    bool out_is_terminal;
+    bool talk_is_terminal;
 };
 
 struct command_flag {
@@ -42,6 +46,8 @@ struct command_flag {
     const char *text;  /* one line */
     bool repeats;      /* may be given more than once */
     bool may_lack;     /* its value: --watch, --watch=5 */
+    char letter;       /* "-n 4" and "-n4" as well; 0: none. For commands that
+                          people know from elsewhere */
 };
 
 /* Of verbs that command_confirm(). */

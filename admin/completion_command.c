@@ -12,7 +12,8 @@ static const struct {
     {"NODE", "nodes"},       {"SHARD", "shards"},         {"[SHARD]", "shards"},
     {"CONTEXT", "contexts"}, {"FILE", "files"},           {"DIR", "files"},
     {"[FILE]", "files"},     {"[FILE.tar|DIR]", "files"}, {"ID", "ops"},
-    {"[DIR]", "files"},      {"[CODE]", "codes"},         {"SHELL", "shells"}};
+    {"[DIR]", "files"},      {"[CODE]", "codes"},         {"SHELL", "shells"},
+    {"POOL", "pools"},       {"[POOL]", "pools"}};
 
 #define SHELLS "bash zsh fish"
 
@@ -155,7 +156,7 @@ static void put_bash(const struct command *command)
           "    -*) kind=flags names=\"$flags\" ;;\n"
           "    esac\n"
           "    case \"$kind\" in\n"
-          "    nodes | shards | ops | contexts)\n"
+          "    nodes | shards | ops | contexts | pools)\n"
           "        names=\"$(troupe _names \"$kind\" 2>/dev/null)\" ;;\n"
           "    shells) names=\"" SHELLS "\" ;;\n"
           "    codes) names=\"",

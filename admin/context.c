@@ -1,5 +1,7 @@
 #include "admin/context.h"
 
+#include "admin/config_file.h"
+#include "base/posix/posix_folder.h"
 #include "base/scope.h"
 #include "config/identity.h"
 
@@ -359,4 +361,55 @@ enum err context_each(const struct command *command,
         return err;
     }
     return ERR_NONE;
+}
+
+/* ---- adding one ---- */
+
+/* It must hold wherever one stands later. */
+static enum err make_absolute(struct context *context, struct err_detail *why)
+{
+    char *real = NULL;
+    enum err err = posix_folder_real(&real, context->keys_dir.text);
+    if (!err) {
+        err = path_make(&context->keys_dir, "%s", real);
+        free(real);
+    }
+    if (err) {
+        err_explain(why, "keys_dir %.400s: %s", context->keys_dir.text,
+                    err_text(err));
+    }
+    return err;
+}
+
+/* The first context is the active one. */
+static enum err use_if_alone(const struct command *command,
+                             const char *name,
+                             struct err_detail *why)
+{
+    char active[CERTIFICATE_NAME_BYTES];
+    return context_active(active, command, NULL) == ERR_NOT_FOUND
+               ? context_use(command, name, why)
+               : ERR_NONE;
+}
+
+enum err context_add(struct context *out,
+                     const struct command *command,
+                     const char *name,
+                     const char *file,
+                     const char *who,
+                     struct err_detail *why)
+{
+    scoped(settings_close) struct settings *settings = NULL;
+    enum err err =
+        config_file_explained(&settings, &file, command->world->files, why);
+    if (!err) {
+        err = context_of_settings(out, command, settings, who, why);
+    }
+    if (!err) {
+        err = make_absolute(out, why);
+    }
+    if (!err) {
+        err = context_save(out, command, name, why);
+    }
+    return err ? err : use_if_alone(command, name, why);
 }

@@ -79,4 +79,16 @@ FALLIBLE context_of_settings(struct context *out,
                              const char *who,
                              struct err_detail *why);
 
+/*
+ * Save what a configuration file says (NULL: the usual one) under a name; when
+ * no context is used yet, use it. `out` is set as far as it came. Also what
+ * config_file_explained() says.
+ */
+FALLIBLE context_add(struct context *out,
+                     const struct command *command,
+                     const char *name,
+                     const char *file,
+                     const char *who,
+                     struct err_detail *why);
+
 #endif

@@ -1,10 +1,8 @@
 #include "admin/context_command.h"
 
-#include "admin/config_file.h"
 #include "admin/context.h"
 #include "admin/store_print.h"
 #include "admin/table.h"
-#include "base/posix/posix_folder.h"
 #include "base/scope.h"
 
 #include <stdlib.h>
@@ -22,55 +20,14 @@ static enum exit_code failed(const struct command *command,
 
 /* ---- add ---- */
 
-/* It must hold wherever one stands later. */
-static enum err make_absolute(struct context *context, struct err_detail *why)
-{
-    char *real = NULL;
-    enum err err = posix_folder_real(&real, context->keys_dir.text);
-    if (!err) {
-        err = path_make(&context->keys_dir, "%s", real);
-        free(real);
-    }
-    if (err) {
-        err_explain(why, "keys_dir %.400s: %s", context->keys_dir.text,
-                    err_text(err));
-    }
-    return err;
-}
-
-/* The first context is the active one. */
-static enum err use_if_alone(const struct command *command,
-                             const char *name,
-                             struct err_detail *why)
-{
-    char active[CERTIFICATE_NAME_BYTES];
-    return context_active(active, command, NULL) == ERR_NOT_FOUND
-               ? context_use(command, name, why)
-               : ERR_NONE;
-}
-
 static enum exit_code add_run(const struct command *command)
 {
     struct err_detail why = {0};
     const char *name = command_operand(command, 0);
-    const char *file = command_value(command, "config");
-    scoped(settings_close) struct settings *settings = NULL;
     scoped(context_clear) struct context context = {.node_count = 0};
     enum err err =
-        config_file_explained(&settings, &file, command->world->files, &why);
-    if (!err) {
-        err = context_of_settings(&context, command, settings,
-                                  command_value(command, "as"), &why);
-    }
-    if (!err) {
-        err = make_absolute(&context, &why);
-    }
-    if (!err) {
-        err = context_save(&context, command, name, &why);
-    }
-    if (!err) {
-        err = use_if_alone(command, name, &why);
-    }
+        context_add(&context, command, name, command_value(command, "config"),
+                    command_value(command, "as"), &why);
     if (err) {
         return failed(command, err, &why);
     }

@@ -1,5 +1,6 @@
 #include "admin/dev_command.h"
 
+#include "admin/context.h"
 #include "base/posix/posix_children.h"
 #include "base/posix/posix_files.h"
 #include "base/posix/posix_folder.h"
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#define CONTEXT "dev" /* that it is remembered as */
 #define NODES_DEFAULT 3
 #define NODES_MAX 9
 #define READY_MS 30000
@@ -120,6 +122,7 @@ static enum exit_code found(struct dev *dev)
     struct founding founding = {.cluster_name = "dev",
                                 .transport = SETTINGS_IPC,
                                 .data_dir = "../../data",
+                                .runs_commands = true,
                                 .ipc_dir = dev->folder,
                                 .hosts = dev->hosts,
                                 .host_count = dev->node_count};
@@ -194,22 +197,42 @@ static enum exit_code wait_until_ready(struct dev *dev, bool *is_interrupted)
     return EXIT_CODE_OK;
 }
 
+/* So that `troupe` finds it without a flag: what is said is whether it does.
+ * The name is ours: what had it before is replaced. */
+static bool remember(const struct dev *dev)
+{
+    char path[PATH_BYTES];
+    char active[CERTIFICATE_NAME_BYTES];
+    const struct command *command = dev->command;
+    scoped(context_clear) struct context context = {.node_count = 0};
+    path_of(path, dev, "cluster/operator/cluster.yaml");
+    bool is_used = context_active(active, command, NULL) == ERR_NONE &&
+                   strcmp(active, CONTEXT) == 0;
+    (void)!context_remove(command, CONTEXT, NULL);
+    enum err err = context_add(&context, command, CONTEXT, path, NULL, NULL);
+    if (!err && is_used) {
+        err = context_use(command, CONTEXT, NULL);
+    }
+    return !err && context_active(active, command, NULL) == ERR_NONE &&
+           strcmp(active, CONTEXT) == 0;
+}
+
 static void say_how_to_go_on(const struct dev *dev, uint64_t took_ns)
 {
     FILE *talk = dev->command->world->talk;
+    fprintf(talk, "%u node%s serve%s after %.2f s. In another terminal:\n\n",
+            dev->node_count, dev->node_count > 1 ? "s" : "",
+            dev->node_count > 1 ? "" : "s", (double)took_ns / NS_PER_S);
+    if (!remember(dev)) {
+        fprintf(talk,
+                "  export TROUPE_CONTEXT=" CONTEXT "  # another one is used\n");
+    }
     fprintf(talk,
-            "%u node%s serve%s after %.2f s. In another terminal:\n\n"
-            "  troupe context add dev --config "
-            "%s/cluster/operator/cluster.yaml\n"
-            "  troupe context use dev\n"
             "  troupe cluster status\n"
             "  troupe shard map\n"
-            "  troupe counter add hello 1\n\n"
+            "  troupe task submit -- echo hello\n\n"
             "Logs: %s/*.log. Ctrl-C ends them%s.\n",
-            dev->node_count, dev->node_count > 1 ? "s" : "",
-            dev->node_count > 1 ? "" : "s", (double)took_ns / NS_PER_S,
-            dev->folder, dev->folder,
-            dev->is_temporary ? " and removes the folder" : "");
+            dev->folder, dev->is_temporary ? " and removes the folder" : "");
     fflush(talk);
 }
 
@@ -271,6 +294,9 @@ static enum exit_code run_nodes(struct dev *dev)
     if (code == EXIT_CODE_OK && !is_interrupted) {
         say_how_to_go_on(dev, clock_now_ns(clock) - begun_ns);
         serve(dev);
+    }
+    if (dev->is_temporary) {
+        (void)!context_remove(dev->command, CONTEXT, NULL);
     }
     if (dev->children) {
         end(dev);

@@ -3,6 +3,7 @@
 #include "base/posix/posix_clock.h"
 #include "base/posix/posix_entropy.h"
 #include "base/posix/posix_files.h"
+#include "base/posix/posix_inputs.h"
 #include "config/identity.h"
 
 #include <signal.h>
@@ -34,10 +35,13 @@ int main(int argument_count, char **arguments)
                                   .interrupt = interrupt_posix(),
                                   .variable = variable,
                                   .in = stdin,
+                                  .inputs = posix_inputs(),
                                   .out = stdout,
                                   .talk = stderr,
                                   .out_is_colored = wants_color(stdout),
-                                  .talk_is_colored = wants_color(stderr)};
+                                  .talk_is_colored = wants_color(stderr),
+                                  .out_is_terminal = isatty(fileno(stdout)),
+                                  .talk_is_terminal = isatty(fileno(stderr))};
     if (identity_library_init()) {
         fprintf(stderr, "troupe: the system has no source of randomness\n");
         return EXIT_CODE_FAILED;

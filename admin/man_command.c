@@ -28,7 +28,11 @@ static void put(FILE *out, const char *text)
 
 static void put_flag(FILE *out, const struct command_flag *flag)
 {
-    fputs(".TP\n.B \\-\\-", out);
+    fputs(".TP\n.B ", out);
+    if (flag->letter) {
+        fprintf(out, "\\-%c, ", flag->letter);
+    }
+    fputs("\\-\\-", out);
     put(out, flag->name);
     if (flag->value) {
         fputs(flag->may_lack ? "[=" : " ", out);

@@ -61,6 +61,24 @@ static enum exit_code ops_run(const struct command *command)
     return code;
 }
 
+/* Any node knows them. */
+static enum exit_code pools_run(const struct command *command)
+{
+    struct err_detail why = {0};
+    scoped(answer_clear) json_t *answer = NULL;
+    scoped(remote_close) struct remote *remote = NULL;
+    struct remote_question question = {.verb = "pool.ls"};
+    enum exit_code code = remote_connect(&remote, command, &why);
+    if (!code) {
+        code = remote_try(remote, &question, &answer, &why);
+    }
+    for (size_t i = 0; i < answer_count(answer, "pools"); i++) {
+        fprintf(command->world->out, "%s\n",
+                answer_name(answer_item(answer, "pools", i), "name"));
+    }
+    return code;
+}
+
 static enum exit_code shards_run(const struct command *command)
 {
     scoped(answer_clear) json_t *answer = NULL;
@@ -100,6 +118,12 @@ static const struct command_verb verbs[] = {
      .examples = EXAMPLES,
      .flags = flags,
      .run = ops_run},
+    {.name = "pools",
+     .operands = "",
+     .summary = "Print the task pools' names, or nothing.\nFor completions.",
+     .examples = EXAMPLES,
+     .flags = flags,
+     .run = pools_run},
     {.name = "contexts",
      .operands = "",
      .summary = "Print the contexts' names, or nothing.\nFor completions.",

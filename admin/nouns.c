@@ -10,22 +10,29 @@
 #include "admin/counter_command.h"
 #include "admin/debug_command.h"
 #include "admin/dev_command.h"
+#include "admin/dlq_command.h"
 #include "admin/doctor_command.h"
 #include "admin/events_command.h"
 #include "admin/explain_command.h"
 #include "admin/key_command.h"
 #include "admin/man_command.h"
+#include "admin/map_command.h"
 #include "admin/names_command.h"
 #include "admin/node_command.h"
 #include "admin/op_command.h"
+#include "admin/pool_command.h"
 #include "admin/shard_command.h"
 #include "admin/store_command.h"
+#include "admin/task_command.h"
+#include "admin/top_command.h"
 #include "admin/version_command.h"
 
 // clang-format off
 const struct command_noun *const nouns_all[] = {
     &cluster_command,
     &node_command, &shard_command, &coord_command, &op_command,
+    &task_command, &pool_command, &dlq_command, &map_command,
+    &top_command,
     &counter_command, &backup_command,
     &events_command, &check_command, &doctor_command, &debug_command,
     &explain_command,

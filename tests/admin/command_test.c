@@ -27,9 +27,9 @@ static enum exit_code fail_always(const struct command *command)
 }
 
 static const struct command_flag flags[] = {
-    {.name = "days", .value = "N", .text = "for so many"},
+    {.name = "days", .value = "N", .text = "for so many", .letter = 'n'},
     {.name = "role", .value = "ROLE", .text = "one", .repeats = true},
-    {.name = "force", .text = "all the same"},
+    {.name = "force", .text = "all the same", .letter = 'q'},
     {0}};
 
 #define EXAMPLES                                                      \
@@ -311,9 +311,25 @@ static void a_change_is_refused_where_a_question_is_answered(void **state)
 
 #define TEST(name) cmocka_unit_test_teardown(name, tear_down)
 
+static void takes_letters_where_a_flag_has_one(void **state)
+{
+    (void)state;
+    runs("troupe pot boil -n 4 -q salt");
+    assert_string_equal(command_value(&last, "days"), "4");
+    CHECK(command_has(&last, "force") && last.operand_count == 1);
+    runs("troupe pot boil -n5 salt");
+    assert_string_equal(command_value(&last, "days"), "5");
+    misuses("troupe pot boil -n", "-n needs a value: -n N");
+    misuses("troupe pot boil -n --force", "-n needs a value: -n N");
+    misuses("troupe pot boil -qx salt", "flags are words with two dashes");
+    misuses("troupe pot boil -x salt", "flags are words with two dashes");
+    misuses("troupe pot boil -n 4 --days 5 salt", "--days is given twice");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(takes_letters_where_a_flag_has_one),
         TEST(hands_flags_and_operands_to_the_verb),
         TEST(ends_flags_at_two_dashes),
         TEST(refuses_empty_operands),

@@ -1,0 +1,32 @@
+/*
+ * What the files of `troupe pool` share.
+ */
+
+#ifndef ADMIN_POOL_VERBS_H
+#define ADMIN_POOL_VERBS_H
+
+#include "admin/reading.h"
+
+/* pool_look.c */
+enum exit_code pool_ls_run(const struct command *command);
+enum exit_code pool_show_run(const struct command *command);
+enum exit_code pool_workers_run(const struct command *command);
+enum exit_code pool_steal_stats_run(const struct command *command);
+
+/*
+ * What all nodes say of their pools: {"pools": [{name, handler, workers,
+ * durable, paused, nodes, and the sums of `here`}], "nodes": [what each has
+ * said], "away"}. What is wrong is said.
+ */
+enum exit_code pool_ls_fetch(const struct command *command,
+                             struct remote *remote,
+                             json_t **answer);
+
+/* pool_change.c */
+enum exit_code pool_apply_run(const struct command *command);
+enum exit_code pool_scale_run(const struct command *command);
+enum exit_code pool_pause_run(const struct command *command);
+enum exit_code pool_resume_run(const struct command *command);
+enum exit_code pool_remove_run(const struct command *command);
+
+#endif

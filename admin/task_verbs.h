@@ -1,0 +1,64 @@
+/*
+ * What the files of `troupe task` share.
+ */
+
+#ifndef ADMIN_TASK_VERBS_H
+#define ADMIN_TASK_VERBS_H
+
+#include "admin/reading.h"
+#include "admin/task_job.h"
+#include "shard/task_book.h"
+
+/* task_submit.c */
+enum exit_code task_submit_run(const struct command *command);
+extern const struct command_flag task_submit_flags[];
+
+/* task_look.c */
+enum exit_code task_ls_run(const struct command *command);
+enum exit_code task_show_run(const struct command *command);
+enum exit_code task_why_run(const struct command *command);
+enum exit_code task_logs_run(const struct command *command);
+extern const struct command_flag task_ls_flags[];
+
+struct task_ls_filter {
+    const char *pool;  /* NULL: of all */
+    const char *state; /* NULL: any */
+    uint64_t limit;
+    int64_t until_ms; /* of those whose at_ms is not later; 0: all */
+};
+
+/* The newest tasks of all nodes, for reading_run(). */
+enum exit_code task_ls_fetch(const struct command *command,
+                             struct remote *remote,
+                             const struct task_ls_filter *filter,
+                             json_t **answer);
+enum exit_code task_ls_print(const struct command *command,
+                             const json_t *answer);
+
+/* task_change.c */
+enum exit_code task_cancel_run(const struct command *command);
+enum exit_code task_retry_run(const struct command *command);
+
+/* Change tasks by their ids, in as many questions as it takes, and add how many
+ * were changed to `*changed`. What goes wrong is said. */
+enum exit_code task_change(struct task_talk *talk,
+                           enum book_request_kind kind,
+                           const uint64_t *ids,
+                           uint64_t count,
+                           uint64_t *changed);
+
+/* A number of what is counted on the command line. */
+enum exit_code task_take_number(uint64_t *out,
+                                const struct command *command,
+                                const char *flag,
+                                uint64_t min,
+                                uint64_t max);
+enum exit_code task_take_id(uint64_t *out,
+                            const struct command *command,
+                            const char *text);
+
+/* What a job has come to: also how the programs end that wait for one. */
+enum exit_code task_job_code(const struct task_job_sum *sum,
+                             uint64_t broken_count);
+
+#endif
