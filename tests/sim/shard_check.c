@@ -75,6 +75,7 @@ void memory_empty(struct sim *sim, uint32_t shard)
 {
     struct entries *entries = &sim->memory.entries[shard];
     sim->memory.is_emptied[shard] = true;
+    task_memory_empty(sim, shard);
     if (entries->capacity > 0) {
         memset(entries->hashes, 0, entries->capacity * sizeof *entries->hashes);
     }
@@ -383,6 +384,16 @@ static void check_waiting(struct node *node)
                    node->name, client->number);
         }
     }
+    for (uint32_t i = 0; i < TASK_CLIENTS; i++) {
+        const struct task_client *client = &node->task_clients[i];
+        if (client->is_asking && now_ns(sim) > client->until_ns) {
+            broken(
+                sim, "in time",
+                "%s: a question about tasks, kind %d, is not answered in its "
+                "time",
+                node->name, (int)client->kind);
+        }
+    }
 }
 
 void check_often(struct sim *sim)
@@ -522,7 +533,7 @@ bool is_whole(struct sim *sim, struct err_detail *why)
         }
     }
     sim->result.moves = view->map.version % VIEW_VERSIONS_SKIPPED;
-    return is_balanced(view, why);
+    return is_balanced(view, why) && pools_are_calm(view, why);
 }
 
 /* ---- what clients were told ---- */

@@ -19,6 +19,9 @@ static void on_outcome(void *context, struct bytes outcome)
 {
     struct replica *replica = context;
     replica->entry_hash = hash_bytes(outcome, replica->entry_hash + 1);
+    if (replica->coordinator && outcome.length > 1) {
+        check_task_outcome(replica, outcome);
+    }
 }
 
 static void on_entry(void *context, uint64_t index, uint32_t outcome_count)
@@ -37,6 +40,32 @@ static void on_disorder(void *context, uint64_t index)
            replica->node->name, index, replica->shard);
 }
 
+/* Not for the archive, and behind the byte that says so, not for the book. */
+static bool is_of_counters(struct bytes command)
+{
+    return command.data[0] == ARCHIVE_FOR_MACHINE &&
+           !shard_machine_is_task(
+               bytes_of(command.data + 1, command.length - 1));
+}
+
+/* Counters alone where there are no tasks. */
+static struct machine open_inner(struct replica *replica)
+{
+    struct tasks *tasks = replica->node->tasks;
+    struct machine counters = counter_map_machine(replica->map);
+    if (!tasks) {
+        return counters;
+    }
+    enum err err = tasks_add(tasks, replica->shard, &replica->coordinator);
+    assert(!err);
+    (void)err;
+    struct machine book = book_machine(coordinator_book(replica->coordinator));
+    replica->machine = shard_machine_open(&counters, &book);
+    assert(replica->machine);
+    tasks_set_machine(tasks, replica->shard, replica->machine);
+    return shard_machine_of(replica->machine);
+}
+
 static enum err open_machine(void *context, uint32_t shard, struct machine *out)
 {
     struct node *node = context;
@@ -47,14 +76,14 @@ static enum err open_machine(void *context, uint32_t shard, struct machine *out)
         .result_count_max = REQUESTS_MAX,
         .padding_bytes = node->sim->padding_bytes});
     assert(replica->map);
-    struct machine machine = counter_map_machine(replica->map);
+    struct machine machine = open_inner(replica);
     replica->archive =
         archive_open(&machine, world_clock(node->sim->world, node->index));
     assert(replica->archive);
     replica->watched = (struct watched_machine){
         .inner = archive_machine(replica->archive),
         .command_bytes_max = COUNTER_COMMAND_BYTES + 1,
-        .is_tagged = true,
+        .may_be_filled = is_of_counters,
         .context = replica,
         .on_outcome = on_outcome,
         .on_entry = on_entry,
@@ -73,6 +102,11 @@ static void close_machine(void *context,
     (void)machine;
     node->sim->result.snapshots += replica->watched.restore_count;
     archive_close(&replica->archive);
+    if (node->tasks) {
+        tasks_remove(node->tasks, shard);
+        shard_machine_close(&replica->machine);
+        replica->coordinator = NULL;
+    }
     counter_map_close(&replica->map);
 }
 
@@ -96,6 +130,9 @@ static void on_change(void *context, struct peer *peer, enum peer_change change)
     if (node->calls) {
         calls_on_change(node->calls, peer, change);
     }
+    if (node->tasks) {
+        tasks_on_change(node->tasks, peer, change);
+    }
 }
 
 static void on_digest(void *context, const char *from, struct bytes digest)
@@ -103,6 +140,9 @@ static void on_digest(void *context, const char *from, struct bytes digest)
     struct node *node = context;
     if (node->host) {
         host_on_digest(node->host, from, digest);
+    }
+    if (node->tasks) {
+        tasks_on_digest(node->tasks, from, digest);
     }
 }
 
@@ -118,6 +158,9 @@ static void on_view(void *context, const struct view *view)
     if (node->router) {
         router_on_view(node->router);
     }
+    if (node->tasks) {
+        tasks_on_view(node->tasks, view);
+    }
 }
 
 static void on_leader(void *context, uint32_t shard)
@@ -125,6 +168,21 @@ static void on_leader(void *context, uint32_t shard)
     struct node *node = context;
     if (node->router) {
         router_on_leader(node->router, shard);
+    }
+    if (node->tasks) {
+        tasks_on_leader(node->tasks, shard);
+    }
+}
+
+static void close_services(struct node *node)
+{
+    if (node->task_service) {
+        task_clients_stop(node);
+        task_service_close(&node->task_service);
+    }
+    router_close(&node->router);
+    if (node->tasks) {
+        tasks_detach(node->tasks);
     }
 }
 
@@ -135,7 +193,7 @@ static void on_failed(void *context, enum err err, const char *what)
     node->is_failed = true;
     /* It does nothing more: a log that has failed takes no records. */
     clients_stop(node);
-    router_close(&node->router);
+    close_services(node);
     host_stop(node->host);
     calls_serve(node->calls, HOST_SERVICE_CHANGE, NULL, NULL, false);
     raft_links_leave(node->raft_links);
@@ -306,11 +364,60 @@ static void open_router(struct node *node)
     assert(!err);
 }
 
+static void on_watch(void *context, uint64_t id)
+{
+    struct node *node = context;
+    if (node->task_service) {
+        task_service_watch(node->task_service, id);
+    }
+}
+
+static void open_tasks(struct node *node)
+{
+    struct sim *sim = node->sim;
+    struct tasks_config config = {
+        .reactor = node->reactor,
+        .clock = world_clock(sim->world, node->index),
+        .entropy = world_entropy(sim->world, node->index),
+        .log = node->log,
+        .endpoint = node->endpoint,
+        .channel = CHANNEL_TASKS,
+        .workers = &node->workers.table,
+        .watch = on_watch,
+        .watch_context = node,
+    };
+    worker_house_open(node);
+    enum err err = tasks_open(&node->tasks, &config);
+    assert(!err);
+    (void)err;
+}
+
+static void open_task_service(struct node *node)
+{
+    struct sim *sim = node->sim;
+    tasks_attach(node->tasks, node->host);
+    enum err err = task_service_open(
+        &node->task_service,
+        &(struct task_service_config){
+            .tasks = node->tasks,
+            .host = node->host,
+            .router = node->router,
+            .calls = node->calls,
+            .reactor = node->reactor,
+            .clock = world_clock(sim->world, node->index),
+            .entropy = world_entropy(sim->world, node->index)});
+    assert(!err);
+    (void)err;
+    task_clients_start(node);
+}
+
 static void close_program(struct node *node)
 {
-    router_close(&node->router);
+    close_services(node);
     host_close(&node->host);
     calls_close(&node->calls);
+    worker_house_close(node);
+    tasks_close(&node->tasks);
     endpoint_close(&node->endpoint);
     raft_links_close(&node->raft_links);
     log_close(&node->log);
@@ -347,6 +454,9 @@ void node_start(struct node *node)
     node->on_at_ns = 0;
     open_log(node);
     open_links(node);
+    if (!sim->is_large) {
+        open_tasks(node);
+    }
     enum err err = open_host(node, &why);
     say(sim, "%s starts: %s", node->name,
         !err          ? "opened"
@@ -358,6 +468,9 @@ void node_start(struct node *node)
     }
     node->is_made = true;
     open_router(node);
+    if (node->tasks) {
+        open_task_service(node);
+    }
     host_start(node->host);
     clients_start(node);
     sim->result.restarts++;
@@ -413,7 +526,17 @@ void node_leave(struct node *node)
     node->leave_until_ns = now_ns(sim) + LEAVE_NS;
     sim->result.leaves++;
     host_leave(node->host);
+    if (node->tasks) {
+        tasks_leave(node->tasks);
+    }
     world_poke(sim->world, node->index);
+}
+
+static bool has_left(const struct node *node)
+{
+    return host_has_left(node->host) && !clients_are_asking(node) &&
+           (!node->tasks ||
+            (!task_clients_are_asking(node) && tasks_are_idle(node->tasks)));
 }
 
 /* As node/node.c does: it hands over, then ends; its own clients have their
@@ -425,8 +548,7 @@ void node_look(struct node *node)
         node_stop(node, false);
     } else if (node->host && node->is_leaving &&
                !world_is_paused(sim->world, node->index) &&
-               ((host_has_left(node->host) && !clients_are_asking(node)) ||
-                now_ns(sim) >= node->leave_until_ns)) {
+               (has_left(node) || now_ns(sim) >= node->leave_until_ns)) {
         if (sim->phase == PHASE_LEAVE) {
             check_left(node);
         }

@@ -166,6 +166,72 @@ static void change_settings(struct sim *sim)
     view_change_clear(&change);
 }
 
+/* ---- pools ---- */
+
+static void give_pool(struct node *node, const struct task_pool *pool)
+{
+    struct view_change change = {.kind = VIEW_POOL_SET, .pool = *pool};
+    view_change_say(&change, "pool %s%s", pool->name,
+                    pool->is_paused ? " is paused" : "");
+    operator_give(node, &change, false);
+}
+
+static void change_pool(struct sim *sim)
+{
+    struct node *node = some_member(sim);
+    enum sim_pool which = (enum sim_pool)below(sim, SIM_POOL_COUNT);
+    struct task_pool pool;
+    if (!node || !host_view(node->host)->is_founded) {
+        return;
+    }
+    sim_pool_make(&pool, which);
+    if (which == SIM_POOL_BRIEF && chance(sim, 30)) {
+        struct view_change change = {.kind = VIEW_POOL_REMOVE, .pool = pool};
+        view_change_say(&change, "pool %s is removed", pool.name);
+        operator_give(node, &change, false);
+        return;
+    }
+    pool.workers = 1 + (uint32_t)below(sim, 4);
+    pool.is_paused = chance(sim, 25);
+    give_pool(node, &pool);
+}
+
+static bool is_calm(const struct task_pool *present,
+                    const struct task_pool *wanted)
+{
+    return present && !present->is_paused &&
+           present->workers == wanted->workers &&
+           present->timeout_ms == wanted->timeout_ms;
+}
+
+bool pools_are_calm(const struct view *view, struct err_detail *why)
+{
+    for (uint32_t i = 0; i < SIM_POOL_COUNT; i++) {
+        struct task_pool pool;
+        sim_pool_make(&pool, (enum sim_pool)i);
+        if (!is_calm(task_pools_find(&view->pools, bytes_of_text(pool.name)),
+                     &pool)) {
+            err_explain(why, "pool %s is not as it shall be", pool.name);
+            return false;
+        }
+    }
+    return true;
+}
+
+void calm_pools(struct sim *sim)
+{
+    struct node *node = some_member(sim);
+    const struct view *view = node ? host_view(node->host) : NULL;
+    for (uint32_t i = 0; view && i < SIM_POOL_COUNT; i++) {
+        struct task_pool pool;
+        sim_pool_make(&pool, (enum sim_pool)i);
+        if (!is_calm(task_pools_find(&view->pools, bytes_of_text(pool.name)),
+                     &pool)) {
+            give_pool(node, &pool);
+        }
+    }
+}
+
 /* ---- joining ---- */
 
 static void join(struct sim *sim)
@@ -298,10 +364,10 @@ static const struct {
     void (*run)(struct sim *sim);
     uint32_t weight;
 } menu[] = {
-    {drain, 10},        {cordon, 8},      {activate, 22},
-    {move, 22},         {join, 14},       {pause_or_resume, 10},
-    {retire, 10},       {forget_some, 6}, {change_settings, 4},
-    {backup_begin, 12},
+    {drain, 10},        {cordon, 8},       {activate, 22},
+    {move, 22},         {join, 14},        {pause_or_resume, 10},
+    {retire, 10},       {forget_some, 6},  {change_settings, 4},
+    {backup_begin, 12}, {change_pool, 14},
 };
 
 void operate(struct sim *sim)
@@ -336,4 +402,5 @@ void operator_calm(struct sim *sim)
     if (view->is_paused) {
         pause_moves(node, false);
     }
+    calm_pools(sim);
 }

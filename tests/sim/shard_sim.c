@@ -16,6 +16,7 @@
 #define AWAY_NS NS_PER_S          /* a node that left is off for so long */
 #define CUT_NS (7 * NS_PER_S)     /* less than makes a node MEMBER_DOWN */
 #define AFTER_NS (3 * NS_PER_S)   /* requests are made for so long again */
+#define TASKS_NS (90 * NS_PER_S)  /* then all tasks must have ended */
 #define LEAVES 2
 #define CALM_EVERY 10 /* looks */
 
@@ -96,7 +97,7 @@ static void describe_members(struct sim *sim)
         member->bus_port = 7601;
         member->link_ports = (struct settings_port_range){7602, 7900};
         member->weight = 100;
-        member->roles = SETTINGS_VOTER | SETTINGS_SHARD;
+        member->roles = SETTINGS_VOTER | SETTINGS_SHARD | SETTINGS_WORKER;
     }
 }
 
@@ -112,6 +113,21 @@ static void describe_cluster(struct sim *sim)
                                                 must not claim this one */
     cluster->members = sim->members;
     cluster->member_count = sim->founder_count;
+    cluster->pools = sim->pools;
+    cluster->pool_count = sim->is_large ? 0 : SIM_POOL_COUNT;
+    for (uint32_t i = 0; i < SIM_POOL_COUNT; i++) {
+        struct task_pool pool;
+        struct settings_pool *settings = &sim->pools[i];
+        sim_pool_make(&pool, (enum sim_pool)i);
+        memcpy(settings->name, pool.name, sizeof settings->name);
+        settings->workers = pool.workers;
+        settings->durable = pool.is_durable;
+        settings->queue_max = pool.queue_max;
+        settings->lease_ms = pool.lease_ms;
+        settings->attempts_max = pool.attempts_max;
+        settings->retry_backoff_min_ms = pool.backoff_min_ms;
+        settings->retry_backoff_max_ms = pool.backoff_max_ms;
+    }
 }
 
 static void on_turn(void *context, uint32_t machine)
@@ -136,6 +152,7 @@ void sim_open(struct sim *sim, uint32_t latency_us_max)
     describe_members(sim);
     describe_cluster(sim);
     memory_open(sim);
+    task_memory_open(sim);
     for (uint32_t i = 0; i < sim->node_count; i++) {
         node_make(&sim->nodes[i], sim, i);
     }
@@ -156,6 +173,7 @@ void sim_close(struct sim *sim)
         node_clear(&sim->nodes[i]);
     }
     memory_close(sim);
+    task_memory_close(sim);
     trust_unref(&sim->trust);
     free(sim->nodes);
     free(sim->members);
@@ -288,16 +306,34 @@ static void step_heal(struct sim *sim)
     }
 }
 
+/* Whether no task is left; it must be in time. */
+static bool have_ended(struct sim *sim)
+{
+    struct err_detail why = {{0}};
+    if (tasks_are_over(sim, &why)) {
+        sim->over_ns = sim->over_ns ? sim->over_ns : now_ns(sim);
+        /* Followers hear of the last end. */
+        return now_ns(sim) >= sim->over_ns + NS_PER_S;
+    }
+    sim->over_ns = 0;
+    if (now_ns(sim) > sim->phase_ns + TASKS_NS) {
+        broken(sim, "task stuck", "%s, though all is calm", why.text);
+    }
+    return false;
+}
+
 static void step_finish(struct sim *sim)
 {
     bool are_asking = false;
     for (uint32_t i = 0; i < sim->node_count; i++) {
-        are_asking = are_asking || clients_are_asking(&sim->nodes[i]);
+        are_asking = are_asking || clients_are_asking(&sim->nodes[i]) ||
+                     task_clients_are_asking(&sim->nodes[i]);
     }
     /* Followers hear of the last commit. */
     if (!are_asking && now_ns(sim) >= sim->phase_ns + 2 * NS_PER_S &&
-        has_settled(sim)) {
+        has_settled(sim) && have_ended(sim)) {
         check_requests(sim);
+        check_tasks(sim);
         if (sim->was_lost) {
             enter(sim, PHASE_OVER);
             return;
@@ -321,6 +357,8 @@ static void step_lose(struct sim *sim)
         if (sim->nodes[i].host) {
             clients_stop(&sim->nodes[i]);
             clients_start(&sim->nodes[i]);
+            task_clients_stop(&sim->nodes[i]);
+            task_clients_start(&sim->nodes[i]);
         }
     }
 }

@@ -18,6 +18,10 @@
  * - A node that leaves in good order costs nobody a request.
  * - What survivors had is there after a recovery, and what is accepted after
  *   it; old disks that come back change nothing of it.
+ * - A task that is accepted is done once, or ends otherwise with a reason; its
+ *   result is its own, and of the newest attempt in the term that records it.
+ *   Who has a lease has it alone; order and dependencies hold; in the end
+ *   nothing waits, and nobody keeps a result.
  * - When all is calm, all nodes have one view, the map is within its bounds,
  *   and every shard is whole and led by its owner.
  */
@@ -56,7 +60,10 @@ struct shard_sim_result {
     uint64_t leaves;    /* in good order */
     uint64_t lost;      /* disks, or parts of them */
     uint64_t snapshots; /* restored */
-    uint64_t restored;  /* shards, from a backup */
+    uint64_t tasks;     /* that clients know to be accepted */
+    uint64_t attempts;
+    uint64_t tasks_ended; /* durable ones */
+    uint64_t restored;    /* shards, from a backup */
 };
 
 struct shard_sim_result shard_sim_run(const struct shard_sim_config *config);

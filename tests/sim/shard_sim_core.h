@@ -4,6 +4,7 @@
  *   shard_sim.c        a run, from its beginning to its end
  *   shard_node.c       one node: on, off, leaving, its disk
  *   shard_client.c     requests, and what they were told
+ *   shard_task.h       tasks, in files of their own
  *   shard_operator.c   orders: members, places
  *   shard_backup.c     shards are exported and restored
  *   shard_fault.c      what goes wrong
@@ -21,6 +22,7 @@
 #include "shard/host.h"
 #include "shard/router.h"
 #include "tests/sim/shard_sim.h"
+#include "tests/sim/shard_task.h"
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/sim_executor.h"
 #include "tests/sim/sim_kv.h"
@@ -80,7 +82,9 @@ struct replica {
     struct node *node;
     uint32_t shard;
     struct counter_map *map; /* NULL: none here */
-    struct archive *archive; /* around it */
+    struct coordinator *coordinator;
+    struct shard_machine *machine; /* both */
+    struct archive *archive;       /* around them */
     struct watched_machine watched;
     uint64_t entry_hash; /* of the outcomes of the entry being applied */
 };
@@ -113,9 +117,13 @@ struct node {
     struct raft_links *raft_links;
     struct host *host; /* NULL: it is off */
     struct router *router;
+    struct tasks *tasks;
+    struct task_service *task_service;
+    struct worker_house workers;
     struct log *log;
     struct replica *replicas; /* of each shard */
     struct client clients[CLIENTS];
+    struct task_client task_clients[TASK_CLIENTS];
     uint64_t view_version;
     bool is_failed;
     bool is_closing;
@@ -209,6 +217,9 @@ struct sim {
     struct trust *trust;
     struct settings settings;
     struct settings_member *members;
+    struct settings_pool pools[SIM_POOL_COUNT];
+    bool are_pools_made; /* as they shall be */
+    uint64_t over_ns;    /* since when no task is left; 0: some are */
     uint32_t founder_count;
     uint32_t node_count;
     uint32_t shard_count;
@@ -227,6 +238,7 @@ struct sim {
     struct backup backup;
     bool was_lost; /* PHASE_LOSE has been */
     struct memory memory;
+    struct task_memory tasks;
 };
 
 /* ---- shard_sim.c ---- */
@@ -295,6 +307,10 @@ void operator_give(struct node *node,
 
 /* All that was ordered is taken back. */
 void operator_calm(struct sim *sim);
+
+/* All pools are made as they shall be, as far as they are not. */
+void calm_pools(struct sim *sim);
+bool pools_are_calm(const struct view *view, struct err_detail *why);
 
 /* ---- shard_backup.c ---- */
 

@@ -6,6 +6,7 @@
  */
 
 #include "config/identity.h"
+#include "shard/task_fault.h"
 #include "tests/sim/seeds.h"
 #include "tests/sim/shard_sim.h"
 
@@ -31,17 +32,36 @@ static const char *const faults[] = {
 static_assert(sizeof faults / sizeof faults[0] == (size_t)HOST_FAULT_COUNT,
               "a fault is not in the table");
 
-/* The first one of the enumeration is none. */
+static const char *const task_faults[] = {
+#define FAULT(name) [TASK_FAULT_##name] = "TASK_" #name
+    FAULT(NONE),         FAULT(LATE_RESULT), FAULT(FORGET_SUSPECTS),
+    FAULT(FORGET_THIEF), FAULT(NO_ORDER),    FAULT(NO_AFTER),
+    FAULT(SUBMIT_AGAIN), FAULT(KEY_AGAIN),   FAULT(LOSE_ENDS),
+#undef FAULT
+};
+static_assert(sizeof task_faults / sizeof task_faults[0] ==
+                  (size_t)TASK_FAULT_COUNT,
+              "a fault is not in the table");
+
+/* Of both, without the first ones, which are none. */
+#define HOST_FAULTS ((size_t)HOST_FAULT_COUNT - 1)
+#define TASK_FAULTS ((size_t)TASK_FAULT_COUNT - 1)
+
 static const char *fault_name(size_t fault)
 {
-    return faults[fault + 1];
+    return fault < HOST_FAULTS ? faults[fault + 1]
+                               : task_faults[fault - HOST_FAULTS + 1];
 }
 
 static struct fault_result run_fault(size_t fault, uint64_t seed)
 {
     struct shard_sim_config config = {.seed = seed};
-    config.fault = fault + 1 < HOST_FAULT_COUNT ? (enum host_fault)(fault + 1)
-                                                : HOST_FAULT_NONE;
+    task_fault = TASK_FAULT_NONE;
+    if (fault < HOST_FAULTS) {
+        config.fault = (enum host_fault)(fault + 1);
+    } else if (fault < HOST_FAULTS + TASK_FAULTS) {
+        task_fault = (enum task_fault)(fault - HOST_FAULTS + 1);
+    }
     struct shard_sim_result from = shard_sim_run(&config);
     struct fault_result result = {.checker = from.checker};
     memcpy(result.broken, from.broken, sizeof result.broken);
@@ -60,7 +80,8 @@ static struct seeds_result run(uint64_t seed, bool trace)
         .faults = from.faults,
         .counts = {from.answered, from.uncertain, from.refused, from.moves,
                    from.views, from.joins, from.forgotten, from.restarts,
-                   from.leaves, from.lost, from.snapshots, from.restored},
+                   from.leaves, from.lost, from.snapshots, from.restored,
+                   from.tasks, from.attempts, from.tasks_ended},
     };
     memcpy(result.broken, from.broken, sizeof result.broken);
     return result;
@@ -88,7 +109,8 @@ int main(int argc, char **argv)
         .operations = "requests",
         .counts = {"answered", "uncertain", "refused", "places changed",
                    "views", "joins", "forgotten", "restarts", "leaves",
-                   "disks damaged", "snapshots", "shards restored"},
+                   "disks damaged", "snapshots", "shards restored", "tasks",
+                   "attempts", "tasks ended"},
         .run = run,
     };
     if (identity_library_init()) {
@@ -100,7 +122,7 @@ int main(int argc, char **argv)
     }
 #ifdef TROUPE_FAULTS
     static const struct fault_search search = {.fault_count =
-                                                   HOST_FAULT_COUNT - 1,
+                                                   HOST_FAULTS + TASK_FAULTS,
                                                .name = fault_name,
                                                .run = run_fault,
                                                .seed_count = 300};

@@ -13,9 +13,10 @@ static struct bytes without_filling(const struct watched_machine *watched,
                                     struct bytes command)
 {
     size_t max = watched->command_bytes_max;
-    bool may_be_filled = max > 0 && command.length > max &&
-                         !(watched->is_tagged && command.data[0] != 0);
-    return may_be_filled ? bytes_of(command.data, max) : command;
+    bool is_filled =
+        max > 0 && command.length > max &&
+        (!watched->may_be_filled || watched->may_be_filled(command));
+    return is_filled ? bytes_of(command.data, max) : command;
 }
 
 static enum err on_decide(void *context,

@@ -23,7 +23,8 @@ struct watched_machine {
     void (*on_outcome)(void *context, struct bytes outcome);
     size_t command_bytes_max; /* more of a command or question is filling;
                                  0: nothing is */
-    bool is_tagged;           /* only of those whose first byte is 0 */
+    /* Whether that may be so; NULL: of all. */
+    bool (*may_be_filled)(struct bytes command);
 
     uint64_t index; /* being applied; 0: none */
     uint32_t outcome_count;
