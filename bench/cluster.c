@@ -147,7 +147,8 @@ static enum err measure_requests(const struct bench_experiment *experiment,
     (void)experiment;
     (void)peer;
     struct cluster_nodes nodes = {0};
-    enum err err = cluster_nodes_open(&nodes, NODES, 0, why);
+    enum err err = cluster_nodes_open(
+        &nodes, &(struct cluster_plan){.founder_count = NODES}, why);
     values[0] = nodes.ready_s;
     if (!err) {
         err = measure_aim(&nodes, options, CLUSTER_ASK_LEADER, &values[1]);
@@ -291,8 +292,9 @@ static enum err measure_handover(const struct bench_experiment *experiment,
     const struct handover_about *about = experiment->about;
     (void)peer;
     struct handover handover = {0};
-    enum err err =
-        cluster_nodes_open(&handover.nodes, about->node_count, 0, why);
+    enum err err = cluster_nodes_open(
+        &handover.nodes,
+        &(struct cluster_plan){.founder_count = about->node_count}, why);
     if (!err) {
         err = run_handovers(&handover,
                             options->is_quick ? MOVES_QUICK : CLUSTER_SHARDS);
@@ -365,7 +367,9 @@ static enum err measure_join(const struct bench_experiment *experiment,
     (void)options;
     (void)peer;
     struct cluster_nodes nodes = {0};
-    enum err err = cluster_nodes_open(&nodes, NODES, 1, why);
+    enum err err = cluster_nodes_open(
+        &nodes,
+        &(struct cluster_plan){.founder_count = NODES, .joiner_count = 1}, why);
     if (!err) {
         err = offer(&nodes, LIGHT_RATE);
     }
@@ -450,7 +454,8 @@ static enum err measure_failover(const struct bench_experiment *experiment,
     (void)peer;
     struct failover failover = {0};
     uint32_t count = options->is_quick ? KILLS_QUICK : KILLS;
-    enum err err = cluster_nodes_open(&failover.nodes, NODES, 0, why);
+    enum err err = cluster_nodes_open(
+        &failover.nodes, &(struct cluster_plan){.founder_count = NODES}, why);
     if (!err) {
         err = offer(&failover.nodes, LOAD_RATE);
     }
@@ -524,7 +529,8 @@ static enum err measure_rolling(const struct bench_experiment *experiment,
     (void)options;
     (void)peer;
     struct cluster_nodes nodes = {0};
-    enum err err = cluster_nodes_open(&nodes, ROLLING_NODES, 0, why);
+    enum err err = cluster_nodes_open(
+        &nodes, &(struct cluster_plan){.founder_count = ROLLING_NODES}, why);
     if (!err) {
         err = run_rolling(&nodes, values);
     }

@@ -88,14 +88,28 @@ static bool begins_with(struct bytes line, const char *text)
            memcmp(line.data, text, strlen(text)) == 0;
 }
 
+static void write_node(struct writer *to,
+                       const struct cluster_plan *plan,
+                       uint32_t number)
+{
+    lines_write(to, "      http_port: 0\n");
+    if (plan->worker_node_count > 0 && number > plan->worker_node_count) {
+        lines_write(to, "      roles: [voter, shard, gateway]\n");
+    }
+}
+
 /*
  * A configuration up to the line of the node `cut_at` (NULL: all of it), and
  * without HTTP: its port follows from the door's, and would lie where the
  * kernel gives out its own.
  */
-static void copy_lines(struct writer *to, struct bytes text, const char *cut_at)
+static void copy_lines(struct writer *to,
+                       struct bytes text,
+                       const struct cluster_plan *plan,
+                       const char *cut_at)
 {
     char last[PATH_BYTES];
+    uint32_t node_count = 0;
     (void)snprintf(last, sizeof last, "    - name: \"%s\"",
                    cut_at ? cut_at : "");
     while (text.length > 0) {
@@ -106,15 +120,19 @@ static void copy_lines(struct writer *to, struct bytes text, const char *cut_at)
             return;
         }
         if (begins_with(line, "      bus_port:")) {
-            lines_write(to, "      http_port: 0\n");
+            write_node(to, plan, ++node_count);
         }
         write_bytes(to, line.data, line.length);
+        if (plan->allows_commands && begins_with(line, "node:")) {
+            lines_write(to, "  exec: true\n");
+        }
         text = bytes_of(text.data + length, text.length - length);
     }
 }
 
 /* Of one bundle for another, or for itself. */
-static enum err copy_config(const char *folder,
+static enum err copy_config(const struct cluster_plan *plan,
+                            const char *folder,
                             const char *from,
                             const char *to,
                             const char *cut_at)
@@ -131,7 +149,7 @@ static enum err copy_config(const char *folder,
         return err;
     }
     struct writer writer = writer_of(copy, sizeof copy);
-    copy_lines(&writer, bytes_of(text, length), cut_at);
+    copy_lines(&writer, bytes_of(text, length), plan, cut_at);
     free(text);
     (void)snprintf(path, sizeof path, "%s/%s/cluster.yaml", folder, to);
     return writer.failed ? ERR_TOO_LARGE
@@ -143,13 +161,15 @@ static enum err copy_config(const char *folder,
 static enum err write_configs(const struct cluster_shared *shared,
                               const char *folder)
 {
-    const char *cut_at = shared->founder_count < shared->node_count
-                             ? cluster_nodes_name(shared->founder_count)
+    const char *cut_at = shared->plan.founder_count < shared->node_count
+                             ? cluster_nodes_name(shared->plan.founder_count)
                              : NULL;
-    enum err err = copy_config(folder, FOUNDING_OPERATOR, CLUSTER_CLIENT, NULL);
+    enum err err = copy_config(&shared->plan, folder, FOUNDING_OPERATOR,
+                               CLUSTER_CLIENT, NULL);
     for (uint32_t i = 0; i < shared->node_count && !err; i++) {
-        err = copy_config(folder, cluster_nodes_name(i), cluster_nodes_name(i),
-                          i < shared->founder_count ? cut_at : NULL);
+        err = copy_config(&shared->plan, folder, cluster_nodes_name(i),
+                          cluster_nodes_name(i),
+                          i < shared->plan.founder_count ? cut_at : NULL);
     }
     return err;
 }

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define LEAVE_MS 10000
@@ -58,11 +59,28 @@ static enum err serve(struct node *node, const sigset_t *signals)
     return err;
 }
 
+/* Beside us when installed; in the build folder of trouped before. */
+static const char *runner_path(char path[static PATH_BYTES])
+{
+    ssize_t length = readlink("/proc/self/exe", path, PATH_BYTES - 1);
+    path[length > 0 ? length : 0] = '\0';
+    char *end = strstr(path, "/bench/troupe-bench");
+    if (!end) {
+        return NULL;
+    }
+    *end = '\0';
+    size_t room = PATH_BYTES - strlen(path);
+    (void)snprintf(end, room, "/node/troupe-runner");
+    return access(path, X_OK) == 0 ? path : NULL;
+}
+
 enum err cluster_node_run(void *context)
 {
     static struct problems problems; /* large */
     struct cluster_node_start *start = context;
+    const struct cluster_plan *plan = &start->shared->plan;
     char path[PATH_BYTES];
+    char runner[PATH_BYTES];
     struct err_detail why = {{0}};
     scoped(node_close) struct node *node = NULL;
     sigset_t signals;
@@ -78,9 +96,15 @@ enum err cluster_node_run(void *context)
                                    .events = {.context = start,
                                               .on_ready = on_ready,
                                               .on_ended = on_ended},
-                                   .may_found = start->node <
-                                                start->shared->founder_count};
+                                   .may_found =
+                                       start->node < plan->founder_count,
+                                   .functions = plan->functions,
+                                   .function_count = plan->function_count,
+                                   .runner = runner_path(runner)};
     enum err err = node_open(&node, &options, &problems, &why);
+    if (!err && plan->begin) {
+        plan->begin(plan->context, start->node, node);
+    }
     if (!err) {
         err = serve(node, &signals);
     }

@@ -391,10 +391,10 @@ static enum err start_founders(struct cluster_nodes *nodes)
     uint64_t start_ns = process_now_ns();
     uint64_t ready_ns = start_ns;
     enum err err = ERR_NONE;
-    for (uint32_t i = 0; i < shared->founder_count && !err; i++) {
+    for (uint32_t i = 0; i < shared->plan.founder_count && !err; i++) {
         err = cluster_nodes_start(nodes, i);
     }
-    for (uint32_t i = 0; i < shared->founder_count && !err; i++) {
+    for (uint32_t i = 0; i < shared->plan.founder_count && !err; i++) {
         err = cluster_nodes_await_ready(nodes, i);
         uint64_t at_ns = atomic_load(&shared->ready_ns[i]);
         ready_ns = at_ns > ready_ns ? at_ns : ready_ns;
@@ -419,9 +419,11 @@ static enum err start_others(struct cluster_nodes *nodes)
         err_explain(nodes->why, "%s: the path is too long", folder);
         return ERR_IO;
     }
-    nodes->load = process_start(cluster_load_run, &load);
+    if (!shared->plan.is_without_load) {
+        nodes->load = process_start(cluster_load_run, &load);
+    }
     nodes->steer = process_start(cluster_steer_run, &steer);
-    return nodes->load > 0 && nodes->steer > 0 ? ERR_NONE : ERR_MEMORY;
+    return nodes->load >= 0 && nodes->steer > 0 ? ERR_NONE : ERR_MEMORY;
 }
 
 static enum err look_whether_linked(struct cluster_nodes *nodes,
@@ -429,14 +431,15 @@ static enum err look_whether_linked(struct cluster_nodes *nodes,
                                     bool *is_so)
 {
     (void)context;
-    *is_so = atomic_load(&nodes->shared->load.link_count) >=
-             nodes->shared->founder_count;
+    const struct cluster_plan *plan = &nodes->shared->plan;
+    *is_so =
+        plan->is_without_load ||
+        atomic_load(&nodes->shared->load.link_count) >= plan->founder_count;
     return ERR_NONE;
 }
 
 enum err cluster_nodes_open(struct cluster_nodes *nodes,
-                            uint32_t founder_count,
-                            uint32_t joiner_count,
+                            const struct cluster_plan *plan,
                             struct err_detail *why)
 {
     *nodes = (struct cluster_nodes){
@@ -446,8 +449,8 @@ enum err cluster_nodes_open(struct cluster_nodes *nodes,
     if (!shared) {
         return ERR_MEMORY;
     }
-    shared->founder_count = founder_count;
-    shared->node_count = founder_count + joiner_count;
+    shared->plan = *plan;
+    shared->node_count = plan->founder_count + plan->joiner_count;
     atomic_store(&shared->load.focus, CLUSTER_NOBODY);
     atomic_store(&shared->load.probed_node, CLUSTER_NOBODY);
     shared->port_first =
@@ -468,7 +471,7 @@ enum err cluster_nodes_open(struct cluster_nodes *nodes,
         err = cluster_nodes_await(nodes, look_whether_linked, NULL,
                                   "the load is linked with all nodes");
     }
-    return err ? err : cluster_nodes_await_whole(nodes, founder_count);
+    return err ? err : cluster_nodes_await_whole(nodes, plan->founder_count);
 }
 
 void cluster_nodes_close(struct cluster_nodes *nodes)

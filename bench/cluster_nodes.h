@@ -17,10 +17,27 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct node;
+struct workers_function;
+
+struct cluster_plan {
+    uint32_t founder_count;
+    uint32_t joiner_count;      /* more nodes, for which there are keys; the
+                                   founders' configuration does not name them */
+    uint32_t worker_node_count; /* the first of them run tasks; 0: all */
+    bool is_without_load;
+    bool allows_commands;
+    const struct workers_function *functions;
+    uint32_t function_count;
+    /* In each node's process, before it starts. May be NULL. */
+    void (*begin)(void *context, uint32_t number, struct node *node);
+    void *context; /* for `begin`: in shared memory */
+};
+
 struct cluster_shared {
+    struct cluster_plan plan;
     char folder[CLUSTER_PATH_BYTES];
     uint16_t port_first;
-    uint32_t founder_count;
     uint32_t node_count; /* with those that join later */
     _Atomic uint64_t ready_ns[CLUSTER_NODES_MAX]; /* 0: not yet */
     struct err_detail why;                        /* why a process has ended */
@@ -39,14 +56,12 @@ struct cluster_nodes {
 
 /*
  * Make a cluster in a new folder, start its founders and wait until every
- * shard is whole, and the load is linked with all of them. There are keys for
- * `joiner_count` more nodes, which the founders' configuration does not name.
+ * shard is whole, and the load is linked with all of them.
  *
  * ERR_IO, ERR_MEMORY, ERR_TIMEOUT, ERR_CLOSED (a process has ended)
  */
 FALLIBLE cluster_nodes_open(struct cluster_nodes *nodes,
-                            uint32_t founder_count,
-                            uint32_t joiner_count,
+                            const struct cluster_plan *plan,
                             struct err_detail *why);
 
 /* End all processes, remove the folder. */

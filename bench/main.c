@@ -9,6 +9,7 @@
 #include "bench/log.h"
 #include "bench/plot.h"
 #include "bench/raft.h"
+#include "bench/task.h"
 
 #include "base/posix/posix_memory.h"
 
@@ -22,8 +23,8 @@
 #define EXIT_USAGE 2
 #define FOLDER_VARIABLE "TROUPE_BENCH_FOLDER"
 
-static const struct bench_suite *const suites[] = {&link_suite, &log_suite,
-                                                   &raft_suite, &cluster_suite};
+static const struct bench_suite *const suites[] = {
+    &link_suite, &log_suite, &raft_suite, &cluster_suite, &task_suite};
 
 #define SUITE_COUNT (sizeof suites / sizeof suites[0])
 

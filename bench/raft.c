@@ -91,6 +91,20 @@ static enum err measure_etcd(const struct commit_about *about,
     return err;
 }
 
+enum err raft_measure_commit(const struct raft_cluster_job *job,
+                             const struct bench_options *options,
+                             double values[static 3],
+                             struct err_detail *why)
+{
+    struct raft_cluster cluster = {0};
+    enum err err = raft_cluster_open(&cluster, job, why);
+    if (!err) {
+        err = measure_load(&cluster, options, values, why);
+    }
+    raft_cluster_close(&cluster);
+    return err;
+}
+
 static enum err measure_commit(const struct bench_experiment *experiment,
                                const struct bench_options *options,
                                const char *peer,
@@ -104,13 +118,7 @@ static enum err measure_commit(const struct bench_experiment *experiment,
     struct raft_cluster_job job = {.node_count = about->replica_count,
                                    .group_count = about->group_count,
                                    .outstanding = about->outstanding};
-    struct raft_cluster cluster = {0};
-    enum err err = raft_cluster_open(&cluster, &job, why);
-    if (!err) {
-        err = measure_load(&cluster, options, values, why);
-    }
-    raft_cluster_close(&cluster);
-    return err;
+    return raft_measure_commit(&job, options, values, why);
 }
 
 /* ---- the disk ---- */

@@ -88,6 +88,28 @@ def check_cluster(program):
     assert all(row['value'] > 0 for row in rows), rows
 
 
+def check_task(program):
+    """Whole nodes run tasks, a job queue beside them does if it is there, the
+    core runs alone, and all of them clean up."""
+    wanted = {'volatile': 'tasks/s', 'volatile-cpu': 'ns',
+              'skewed-1ms-stealing': 'tasks/s',
+              'skewed-1ms-stealing-cpu': 'ns', 'exec': 'commands/s'}
+    found = {}
+    for case, peer in [('volatile*', '[tb]*[ed]'),
+                       ('skewed-1ms-stealing*', 'troupe'), ('exec', '*')]:
+        with tempfile.TemporaryDirectory() as folder:
+            result = run(program, 'task', '--quick', '--json', '--runs', '1',
+                         '--case', case, '--peer', peer, '--dir', folder)
+            assert result.returncode == 0, result.stderr
+            assert os.listdir(folder) == []
+        for row in map(json.loads, result.stdout.splitlines()):
+            assert row['suite'] == 'task' and row['value'] > 0, row
+            found[row['case']] = row['unit']
+            is_missing = row['peer'] + ' is missing' in result.stderr
+            assert not is_missing, (row, result.stderr)
+    assert found == wanted, found
+
+
 def check_plot_path(program):
     """That it can be written is found out before anything is measured."""
     some = ['link', '--quick', '--runs', '1', '--peer', 'nng-pair0', '--case']
@@ -138,6 +160,7 @@ def main():
     check_log(program)
     check_raft(program)
     check_cluster(program)
+    check_task(program)
 
 
 if __name__ == '__main__':
