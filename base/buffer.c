@@ -55,13 +55,14 @@ void buffer_grow(struct buffer *buffer, size_t length)
 enum err buffer_append(struct buffer *buffer, struct bytes bytes)
 {
     uint8_t *to = NULL;
+    if (bytes.length == 0) {
+        return ERR_NONE; /* there may be no buffer yet to add nothing to */
+    }
     enum err err = buffer_reserve(buffer, bytes.length, &to);
     if (err) {
         return err;
     }
-    if (bytes.length > 0) {
-        memcpy(to, bytes.data, bytes.length);
-    }
+    memcpy(to, bytes.data, bytes.length);
     buffer_grow(buffer, bytes.length);
     return ERR_NONE;
 }
