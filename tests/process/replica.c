@@ -281,7 +281,7 @@ static void join(struct replica *replica)
         err = multiraft_group_found(node->multiraft, replica->id, &machine,
                                     &replica->shared->members, &replica->group);
     }
-    if (!err) {
+    if (!err && replica->group) { /* else it is still being dropped */
         see(replica);
     }
 }
