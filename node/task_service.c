@@ -31,7 +31,6 @@ struct part {
     struct router_request request;
     struct call call;
     struct timer timer;
-    bool is_done;
     enum err err;
     uint8_t *reply; /* runs */
     size_t reply_bytes;
@@ -60,7 +59,6 @@ struct waited {
     struct await *await;
     bool is_confirming; /* that */
     bool is_over;
-    bool is_said;
     enum err err;
     size_t end_at; /* in `await->ends`: of what has ended */
     size_t end_bytes;
@@ -345,7 +343,6 @@ static void end_part(struct part *part, enum err err, struct bytes reply)
     if (!part->err && try_elsewhere_or_later(part)) {
         return;
     }
-    part->is_done = true;
     if (--submit->left == 0) {
         finish_submit(submit);
     }

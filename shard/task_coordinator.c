@@ -179,10 +179,7 @@ static void clear_work(struct coordinator *coordinator)
     }
     for (size_t i = 0; i < AFTER_SLOT_COUNT; i++) {
         while (coordinator->afters[i]) {
-            struct after *after = coordinator->afters[i];
-            coordinator->afters[i] = after->next;
-            --*coordinator->home.waits;
-            free(after);
+            free_after(coordinator, &coordinator->afters[i]);
         }
     }
     while (coordinator->ends) {

@@ -66,7 +66,6 @@ struct coordinator {
 
     uint64_t suspects; /* tasks that somebody may work on */
     uint64_t suspects_until_ns;
-    uint64_t led_sequence; /* what was submitted before we led */
 
     /* What is to be proposed. */
     struct ends *ends;   /* the newest first; NULL: nothing */
@@ -106,6 +105,8 @@ void stage(struct coordinator *coordinator,
            bool is_in_front);
 /* It waits no more, or for something else: take it out of where it stands. */
 void unstage(struct coordinator *coordinator, struct task *task);
+/* Take it out of its list: one that is waited for less. */
+void free_after(struct coordinator *coordinator, struct after **link);
 /* It has ended: others may go. */
 void stage_next(struct coordinator *coordinator, struct task *task);
 /* Tell of ready tasks, if none were and some are. */

@@ -84,6 +84,14 @@ static bool wait_for(struct coordinator *coordinator,
     return true;
 }
 
+void free_after(struct coordinator *coordinator, struct after **link)
+{
+    struct after *after = *link;
+    *link = after->next;
+    --*coordinator->home.waits;
+    free(after);
+}
+
 /* It waits for nothing any more. */
 static void forget_afters(struct coordinator *coordinator, struct task *task)
 {
@@ -92,8 +100,7 @@ static void forget_afters(struct coordinator *coordinator, struct task *task)
         while (*link) {
             struct after *after = *link;
             if (after->waiting_id == task->id) {
-                *link = after->next;
-                free(after);
+                free_after(coordinator, link);
             } else {
                 link = &after->next;
             }
@@ -147,10 +154,8 @@ void coordinator_hear_end(struct coordinator *coordinator,
             link = &after->next;
             continue;
         }
-        *link = after->next;
         struct task *task = book_find(coordinator->book, after->waiting_id);
-        --*coordinator->home.waits;
-        free(after);
+        free_after(coordinator, link);
         if (!task || task->work != WORK_AFTER) {
             continue;
         }

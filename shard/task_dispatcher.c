@@ -55,7 +55,6 @@ struct place {
     bool is_asking; /* who runs what, since it leads */
     uint8_t asked[NODES_MAX / 8];
     uint8_t answered[NODES_MAX / 8];
-    uint32_t next_woken; /* +1 */
 };
 
 struct dispatcher {
@@ -1067,6 +1066,7 @@ void dispatcher_close(struct dispatcher **dispatcher)
     for (uint32_t i = 0; (*dispatcher)->places && i < SHARDS_MAX; i++) {
         dispatcher_remove(*dispatcher, i);
     }
+    assert((*dispatcher)->waits == 0);
     while ((*dispatcher)->desks) {
         struct desk *desk = (*dispatcher)->desks;
         (*dispatcher)->desks = desk->next;
