@@ -288,6 +288,34 @@ uint32_t control_left_ms(const struct control_request *request)
 
 /* ---- questions ---- */
 
+const char *control_pools_text(const struct control_request *request)
+{
+    return request->pools[0] ? request->pools : "none";
+}
+
+bool control_may_see(const struct control_request *request, const char *pool)
+{
+    return !request->is_limited || certificate_pools_have(request->pools, pool);
+}
+
+enum err control_check_pool(const struct control_request *request,
+                            const char *pool,
+                            struct err_detail *why)
+{
+    if (control_may_see(request, pool)) {
+        return ERR_NONE;
+    }
+    err_explain(why, "the certificate of %s is not for pool %s: it names %s",
+                request->who, pool, control_pools_text(request));
+    return ERR_DENIED;
+}
+
+static void limit(struct control_request *request, const char *pools)
+{
+    request->is_limited = true;
+    (void)snprintf(request->pools, sizeof request->pools, "%s", pools);
+}
+
 /* A node that asks for somebody has looked whether he may. */
 static enum err check_access(struct control_request *request,
                              const struct control_question *question,
@@ -300,7 +328,13 @@ static enum err check_access(struct control_request *request,
     request->is_passed_on = role == ROLE_NODE && question->who[0] != '\0';
     if (request->is_passed_on) {
         (void)snprintf(request->who, sizeof request->who, "%s", question->who);
+        if (question->is_limited) {
+            limit(request, question->pools);
+        }
         return ERR_NONE;
+    }
+    if (role == ROLE_CLIENT) {
+        limit(request, from->pools);
     }
     (void)snprintf(request->who, sizeof request->who, "%s/%s", role_text(role),
                    name);

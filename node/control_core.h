@@ -46,8 +46,10 @@ struct control_request {
     const struct control_verb *verb;
     struct asked *asked;
     char who[VIEW_WHO_BYTES]; /* for the journal */
-    bool is_passed_on;        /* by another node, for whoever asked it */
-    bool is_waiting;          /* it is answered later: who begins it says so */
+    bool is_limited;          /* a client asks, with these pools: */
+    char pools[CERTIFICATE_POOLS_BYTES];
+    bool is_passed_on; /* by another node, for whoever asked it */
+    bool is_waiting;   /* it is answered later: who begins it says so */
 
     /* What it waits for, one of them. */
     struct call call;
@@ -126,6 +128,17 @@ void control_relay(struct control_request *request,
 /* How long we may wait, so that who asks still hears what comes of it; at
  * least 1. */
 uint32_t control_left_ms(const struct control_request *request);
+
+/* Those of its certificate, "none" without any: of a client who asks. */
+const char *control_pools_text(const struct control_request *request);
+
+/* Whether a task pool and its tasks are the business of who asks. */
+bool control_may_see(const struct control_request *request, const char *pool);
+
+/* ERR_DENIED: it is not */
+FALLIBLE control_check_pool(const struct control_request *request,
+                            const char *pool,
+                            struct err_detail *why);
 
 /* ---- control_pass.c ---- */
 

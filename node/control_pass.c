@@ -136,6 +136,8 @@ enum err control_pass_on(struct control_request *request,
     struct control_question passed = *question;
     request->to = leader;
     (void)snprintf(passed.who, sizeof passed.who, "%s", request->who);
+    passed.is_limited = request->is_limited;
+    memcpy(passed.pools, request->pools, sizeof passed.pools);
     size_t bytes = control_question_bytes_max(&passed);
     uint8_t *buffer = peer ? malloc(bytes) : NULL;
     if (!buffer) {

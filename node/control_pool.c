@@ -177,6 +177,9 @@ enum err control_pool_list(const struct control_request *request,
     struct fields list = fields_list(fields, "pools");
     for (uint32_t i = 0; i < pools->count; i++) {
         const struct task_pool *pool = &pools->list[i];
+        if (!control_may_see(request, pool->name)) {
+            continue;
+        }
         struct fields item = fields_item_map(&list);
         fields_text(&item, "name", pool->name);
         fields_text(&item, "handler", task_handler_name(pool->handler));
@@ -211,7 +214,8 @@ enum err control_pool_show(const struct control_request *request,
                            struct err_detail *why)
 {
     const struct task_pool *pool = NULL;
-    enum err err = find_pool(request->control, args->name, &pool, why);
+    enum err err = control_check_pool(request, args->name, why);
+    err = err ? err : find_pool(request->control, args->name, &pool, why);
     if (err) {
         return err;
     }

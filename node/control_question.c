@@ -42,6 +42,9 @@ static void read_pair(struct control_question *question,
         read_printable(reader, question->verb, sizeof question->verb);
     } else if (bytes_are_equal(key, bytes_of_text("who"))) {
         read_printable(reader, question->who, sizeof question->who);
+    } else if (bytes_are_equal(key, bytes_of_text("pools"))) {
+        question->is_limited = true;
+        pack_read_text(reader, question->pools, sizeof question->pools);
     } else if (bytes_are_equal(key, bytes_of_text("args"))) {
         question->args = read_args(reader);
     } else {
@@ -87,7 +90,7 @@ enum err control_question_decode(struct control_question *out,
 size_t control_question_bytes_max(const struct control_question *question)
 {
     return HEAD_BYTES + sizeof question->verb + sizeof question->who +
-           question->args.length;
+           sizeof question->pools + question->args.length;
 }
 
 void control_question_encode(const struct control_question *question,
@@ -95,7 +98,7 @@ void control_question_encode(const struct control_question *question,
 {
     bool has_args = question->args.length > 0;
     bool has_who = question->who[0] != '\0';
-    pack_map(writer, 2u + has_args + has_who);
+    pack_map(writer, 2u + has_args + has_who + question->is_limited);
     pack_text(writer, "v");
     pack_uint(writer, CONTROL_VERSION);
     pack_text(writer, "verb");
@@ -103,6 +106,10 @@ void control_question_encode(const struct control_question *question,
     if (has_who) {
         pack_text(writer, "who");
         pack_text(writer, question->who);
+    }
+    if (question->is_limited) {
+        pack_text(writer, "pools");
+        pack_text(writer, question->pools);
     }
     if (has_args) {
         pack_text(writer, "args");

@@ -1,6 +1,6 @@
 /*
  * A question to node/control.h: {"v": 1, "verb": text, "args": {...}, "who":
- * text}. Others than these are skipped.
+ * text, "pools": text}. Others than these are skipped.
  *
  * Plain data; pure.
  */
@@ -20,7 +20,9 @@ struct control_question {
     char verb[CONTROL_VERB_BYTES]; /* printable */
     char who[VIEW_WHO_BYTES]; /* "operator/ann", for whom a node asks; "": for
                                  itself */
-    struct bytes args;        /* one MessagePack map, borrowed; none: empty */
+    bool is_limited;          /* who is a client, with these pools: */
+    char pools[CERTIFICATE_POOLS_BYTES];
+    struct bytes args; /* one MessagePack map, borrowed; none: empty */
 };
 
 /* ERR_MALFORMED, ERR_VERSION; ERR_TOO_LARGE: its arguments are */

@@ -327,29 +327,42 @@ static void write_run(const struct coordinator *coordinator,
 
 /* ---- one ---- */
 
+static void explain_unknown(const struct control_request *request,
+                            uint64_t task,
+                            struct err_detail *why)
+{
+    char id[TASK_ID_BYTES];
+    char where[CERTIFICATE_POOLS_BYTES + 16] = "";
+    task_id_text(id, task);
+    if (request->is_limited) { /* whether it is in another is not said */
+        (void)snprintf(where, sizeof where, " in the pools %s",
+                       control_pools_text(request));
+    }
+    err_explain(why,
+                "there is no task %s%s: it never was, or its result was kept "
+                "for as long as its pool says%s",
+                id, where,
+                task_id_is_volatile(task)
+                    ? ", or it was lost with the node that led its shard: it "
+                      "was of a volatile pool"
+                    : "");
+}
+
 enum err control_task_find(struct control_request *request,
                            const struct control_args *args,
                            struct err_detail *why)
 {
     const struct coordinator *coordinator =
         control_coordinator(request->control, request->shard);
-    char id[TASK_ID_BYTES];
-    task_id_text(id, args->task);
     if (!coordinator) {
         request->may_pass = true;
         err_explain(why, "shard %" PRIu32 " gets another leader: try again",
                     request->shard);
         return ERR_BUSY;
     }
-    if (!book_find(book_of(coordinator), args->task)) {
-        err_explain(why,
-                    "there is no task %s: it never was, or its result was "
-                    "kept for as long as its pool says%s",
-                    id,
-                    task_id_is_volatile(args->task)
-                        ? ", or it was lost with the node that led its shard: "
-                          "it was of a volatile pool"
-                        : "");
+    const struct task *task = book_find(book_of(coordinator), args->task);
+    if (!task || !control_may_see(request, task_pool_name(task))) {
+        explain_unknown(request, args->task, why);
         return ERR_NOT_FOUND;
     }
     return ERR_NONE;
@@ -379,6 +392,7 @@ enum err control_task_show(const struct control_request *request,
 
 /* The newest of all shards, as many as are wanted, newest first. */
 struct gathering {
+    const struct control_request *request;
     const struct task **tasks;
     uint32_t count;
     uint32_t count_max;
@@ -390,7 +404,8 @@ static bool gather(void *context, const struct task *task)
 {
     struct gathering *gathering = context;
     uint32_t at = gathering->count;
-    if (task->at_ms > gathering->until_ms) {
+    if (task->at_ms > gathering->until_ms ||
+        !control_may_see(gathering->request, task_pool_name(task))) {
         return true;
     }
     while (at > 0 &&
@@ -431,10 +446,16 @@ enum err control_task_list(const struct control_request *request,
                            struct fields *fields,
                            struct err_detail *why)
 {
-    (void)why;
     uint32_t limit =
         args->given & ARG_LIMIT ? (uint32_t)args->limit : LIMIT_DEFAULT;
+    enum err err = args->given & ARG_POOL
+                       ? control_check_pool(request, args->pool, why)
+                       : ERR_NONE;
+    if (err) {
+        return err;
+    }
     struct gathering gathering = {
+        .request = request,
         .tasks = calloc(limit, sizeof(const struct task *)),
         .count_max = limit,
         .until_ms = args->until_ms > 0 && args->until_ms < INT64_MAX

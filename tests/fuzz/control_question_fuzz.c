@@ -70,6 +70,8 @@ static void check_again(const struct control_question *question)
     MUST(!control_question_decode(&again, writer_bytes(&writer), NULL));
     MUST(strcmp(again.verb, question->verb) == 0);
     MUST(strcmp(again.who, question->who) == 0);
+    MUST(again.is_limited == question->is_limited);
+    MUST(strcmp(again.pools, question->pools) == 0);
     MUST(bytes_are_equal(again.args, question->args));
     free(buffer);
 }

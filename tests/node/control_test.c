@@ -678,19 +678,53 @@ static struct bytes encode_args(const struct arg *args)
     return writer_bytes(&writer);
 }
 
+/* As one with this certificate. */
+static void ask_with(const struct certificate *certificate,
+                     struct control_question *question,
+                     const char *verb,
+                     const struct arg *args)
+{
+    uint8_t buffer[4096];
+    struct writer writer = writer_of(buffer, sizeof buffer);
+    question->args = encode_args(args);
+    (void)snprintf(question->verb, sizeof question->verb, "%s", verb);
+    control_question_encode(question, &writer);
+    asked = (struct asked){.certificate = *certificate};
+    handler(handler_context, &asked, writer_bytes(&writer));
+}
+
 static void ask_for(enum role role,
                     const char *verb,
                     const struct arg *args,
                     const char *who)
 {
-    uint8_t buffer[4096];
-    struct control_question question = {.args = encode_args(args)};
-    struct writer writer = writer_of(buffer, sizeof buffer);
-    (void)snprintf(question.verb, sizeof question.verb, "%s", verb);
+    struct control_question question = {0};
     (void)snprintf(question.who, sizeof question.who, "%s", who);
-    control_question_encode(&question, &writer);
-    asked = (struct asked){.certificate = {.role = role, .name = "ann"}};
-    handler(handler_context, &asked, writer_bytes(&writer));
+    ask_with(&(struct certificate){.role = role, .name = "ann"}, &question,
+             verb, args);
+}
+
+/* As a client that may use these pools. */
+static void ask_client(const char *pools,
+                       const char *verb,
+                       const struct arg *args)
+{
+    struct control_question question = {0};
+    struct certificate client = {.role = ROLE_CLIENT, .name = "web"};
+    (void)snprintf(client.pools, sizeof client.pools, "%s", pools);
+    ask_with(&client, &question, verb, args);
+}
+
+/* The same, by another node that passes it on. */
+static void pass_client(const char *pools,
+                        const char *verb,
+                        const struct arg *args)
+{
+    struct control_question question = {.who = "client/web",
+                                        .is_limited = true};
+    (void)snprintf(question.pools, sizeof question.pools, "%s", pools);
+    ask_with(&(struct certificate){.role = ROLE_NODE, .name = "beta"},
+             &question, verb, args);
 }
 
 static void ask(const char *verb, const struct arg *args)
@@ -2135,7 +2169,74 @@ static void lists_the_newest_tasks_of_all_shards(void **state)
                                "or expired");
 }
 
+static uint32_t count_of(const char *key)
+{
+    struct reader list = answer_of(key);
+    return pack_read_array(&list);
+}
+
+static void shows_clients_the_tasks_of_their_pools_alone(void **state)
+{
+    (void)state;
+    struct task_spec spec = task_spec_of(bytes_of_text("x"));
+    uint64_t id = submit(1, &spec);
+    ask_client("emails,thumb*", "task.show", ARGS(task_arg(id)));
+    check_answered();
+    ask_client("emails", "task.show", ARGS(task_arg(id)));
+    CHECK_ERR(asked.err, ERR_NOT_FOUND);
+    pass_client("emails", "task.show", ARGS(task_arg(id)));
+    CHECK_ERR(asked.err, ERR_NOT_FOUND);
+    pass_client("thumbs", "task.show", ARGS(task_arg(id)));
+    check_answered();
+    ask_client("emails", "task.show", ARGS({.key = "id", .text = "1-99"}));
+    check_refused(ERR_NOT_FOUND,
+                  "there is no task 1-99 in the pools emails: it never was, or "
+                  "its result was kept for as long as its pool says");
+    ask_client("*", "task.ls", NULL);
+    CHECK(count_of("tasks") == 1);
+    ask_client("emails", "task.ls", NULL);
+    CHECK(count_of("tasks") == 0);
+    ask_client("", "task.ls", ARGS({.key = "pool", .text = "thumbs"}));
+    check_refused(ERR_DENIED, "the certificate of client/web is not for pool "
+                              "thumbs: it names none");
+}
+
+static void passes_on_what_a_client_may_see(void **state)
+{
+    (void)state;
+    struct control_question passed;
+    host.leader = 1;
+    ask_client("emails,thumb*", "task.show",
+               ARGS({.key = "id", .text = "1-1"}));
+    CHECK(passed_call);
+    CHECK_OK(control_question_decode(
+        &passed, bytes_of(passed_bytes, passed_length), NULL));
+    CHECK(passed.is_limited);
+    assert_string_equal(passed.pools, "emails,thumb*");
+    assert_string_equal(passed.who, "client/web");
+    passed_call->done(passed_call, ERR_NOT_LEADER, (struct bytes){0});
+    ask("task.show", ARGS({.key = "id", .text = "1-1"}));
+    CHECK_OK(control_question_decode(
+        &passed, bytes_of(passed_bytes, passed_length), NULL));
+    CHECK(!passed.is_limited);
+    passed_call->done(passed_call, ERR_NOT_LEADER, (struct bytes){0});
+}
+
 /* ---- pools ---- */
+
+static void shows_clients_their_pools_alone(void **state)
+{
+    (void)state;
+    ask_client("thumbs", "pool.ls", NULL);
+    CHECK(count_of("pools") == 1);
+    ask_client("thumbs", "pool.show", ARGS({.key = "name", .text = "thumbs"}));
+    check_answered();
+    ask_client("emails", "pool.show", ARGS({.key = "name", .text = "thumbs"}));
+    check_refused(ERR_DENIED, "the certificate of client/web is not for pool "
+                              "thumbs: it names emails");
+    ask_client("emails", "pool.ls", NULL);
+    CHECK(count_of("pools") == 0);
+}
 
 static void sums_what_it_has_of_a_pool(void **state)
 {
@@ -2300,6 +2401,9 @@ int main(void)
         TEST(asks_the_leader_of_a_tasks_shard),
         TEST(says_that_a_shard_gets_another_leader),
         TEST(lists_the_newest_tasks_of_all_shards),
+        TEST(shows_clients_the_tasks_of_their_pools_alone),
+        TEST(passes_on_what_a_client_may_see),
+        TEST(shows_clients_their_pools_alone),
         TEST(sums_what_it_has_of_a_pool),
         TEST(sets_a_pool_in_the_operators_name),
         TEST(refuses_a_pool_that_makes_no_sense),
