@@ -111,6 +111,34 @@ void pack_map(struct writer *writer, uint32_t count)
     (void)msgpack_pack_map(&packer, count);
 }
 
+/* MessagePack's heads whose count takes four bytes, in network order. */
+#define ARRAY_HEAD 0xdd
+#define MAP_HEAD 0xdf
+
+static size_t begin(struct writer *writer, uint8_t head)
+{
+    size_t begun = writer_bytes(writer).length;
+    write_bytes(writer, (const uint8_t[5]){head}, 5);
+    return begun;
+}
+
+size_t pack_array_begin(struct writer *writer)
+{
+    return begin(writer, ARRAY_HEAD);
+}
+
+size_t pack_map_begin(struct writer *writer)
+{
+    return begin(writer, MAP_HEAD);
+}
+
+void pack_count(const struct writer *writer, size_t begun, uint32_t count)
+{
+    for (uint32_t i = 0; i < 4 && !writer->failed; i++) {
+        writer->start[begun + 4 - i] = (uint8_t)(count >> 8 * i);
+    }
+}
+
 static struct pack_token none(struct reader *reader)
 {
     reader->failed = true;
@@ -256,11 +284,11 @@ static struct pack_token read_wide(struct reader *reader, uint8_t first)
         return bytes_token(reader, PACK_STR,
                            read_big(reader, 1u << (first - 0xd9)));
     case 0xdc:
-    case 0xdd:
+    case ARRAY_HEAD:
         return count_token(reader, PACK_ARRAY,
                            read_big(reader, 2u << (first - 0xdc)));
     case 0xde:
-    case 0xdf:
+    case MAP_HEAD:
         return count_token(reader, PACK_MAP,
                            read_big(reader, 2u << (first - 0xde)));
     default:

@@ -40,6 +40,12 @@ void pack_record_end(struct writer *writer);
 /* `count` pairs of key and value follow. */
 void pack_map(struct writer *writer, uint32_t count);
 
+/* The same when nobody knows yet how many follow: in five bytes, and what is
+ * given says later for which of them pack_count() is. */
+size_t pack_array_begin(struct writer *writer);
+size_t pack_map_begin(struct writer *writer);
+void pack_count(const struct writer *writer, size_t begun, uint32_t count);
+
 enum pack_kind {
     PACK_NONE, /* the end, or no MessagePack */
     PACK_NIL,

@@ -5,37 +5,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* MessagePack's heads with a count of four bytes, most significant first. */
-#define MAP_HEAD 0xdf
-#define LIST_HEAD 0xdd
-#define HEAD_BYTES 5
-
-static struct fields begin(struct writer *writer, uint8_t head)
-{
-    static const uint8_t room[HEAD_BYTES] = {0};
-    struct fields fields = {.writer = writer,
-                            .at = (size_t)(writer->next - writer->start)};
-    write_bytes(writer, room, sizeof room);
-    if (!writer->failed) {
-        writer->start[fields.at] = head;
-    }
-    return fields;
-}
-
 struct fields fields_begin(struct writer *writer)
 {
-    return begin(writer, MAP_HEAD);
+    return (struct fields){.writer = writer, .at = pack_map_begin(writer)};
 }
 
 void fields_end(struct fields *fields)
 {
-    if (fields->writer->failed) {
-        return;
-    }
-    uint8_t *count = fields->writer->start + fields->at + 1;
-    for (uint32_t i = 0; i < HEAD_BYTES - 1; i++) {
-        count[i] = (uint8_t)(fields->count >> (24 - 8 * i));
-    }
+    pack_count(fields->writer, fields->at, fields->count);
 }
 
 void fields_key(struct fields *fields, const char *key)
@@ -100,7 +77,8 @@ struct fields fields_map(struct fields *fields, const char *key)
 struct fields fields_list(struct fields *fields, const char *key)
 {
     fields_key(fields, key);
-    return begin(fields->writer, LIST_HEAD);
+    return (struct fields){.writer = fields->writer,
+                           .at = pack_array_begin(fields->writer)};
 }
 
 struct writer *fields_item(struct fields *list)

@@ -218,13 +218,6 @@ static enum err next_of(struct merge *merge,
     return ERR_NONE;
 }
 
-static bool follows(const struct book_run *run, const struct book_run *next)
-{
-    return run->count > 0 && run->err == next->err && !run->is_known &&
-           !next->is_known &&
-           (run->err || next->first == run->first + run->count);
-}
-
 static struct part *part_at(const struct submit *submit, uint32_t at)
 {
     struct part *part = submit->parts;
@@ -238,12 +231,8 @@ static enum err merge_runs(struct submit *submit, struct writer *writer)
 {
     struct merge *merges = calloc(submit->part_count, sizeof *merges);
     struct part **parts = calloc(submit->part_count, sizeof(struct part *));
-    struct book_run run = {0};
-    uint32_t count = 0;
     enum err err = merges && parts ? ERR_NONE : ERR_MEMORY;
-    uint8_t *count_at = writer->next;
-    write_u8(writer, 0xdd);
-    write_u32(writer, 0);
+    struct book_runs runs = book_runs_begin(writer);
     for (uint32_t i = 0; i < submit->part_count && !err; i++) {
         parts[i] = part_at(submit, i);
         merges[i].reader =
@@ -256,23 +245,11 @@ static enum err merge_runs(struct submit *submit, struct writer *writer)
         struct book_run next;
         uint16_t of = submit->of[i];
         err = next_of(&merges[of], parts[of], &next);
-        if (!err && follows(&run, &next)) {
-            run.count++;
-        } else if (!err) {
-            if (run.count > 0) {
-                book_run_encode(&run, writer);
-                count++;
-            }
-            run = next;
+        if (!err) {
+            book_runs_add(&runs, &next);
         }
     }
-    if (!err) {
-        book_run_encode(&run, writer);
-        count++;
-        for (uint32_t i = 0; i < 4; i++) {
-            count_at[4 - i] = (uint8_t)(count >> 8 * i);
-        }
-    }
+    book_runs_end(&runs);
     free(merges);
     free(parts);
     return err;

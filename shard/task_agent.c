@@ -253,7 +253,7 @@ static bool put_finish(struct task_parcel *parcel, const struct held *held)
     if (task_parcel_room(parcel, 16 + task_finish_bytes_max(&finish))) {
         return false;
     }
-    if (!parcel->count_at) {
+    if (parcel->count == 0) {
         pack_array(&parcel->writer, 2);
         pack_uint(&parcel->writer, TASK_FINISHED);
         task_parcel_begin(parcel);

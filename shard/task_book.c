@@ -15,8 +15,6 @@
  *   PURGE   [4, [id ...]]
  *   TRIM    [5, [[pool, before ms, keyed before ms, bytes, dead] ...]]
  *   MARK    [6, sequence]
- *
- * Counts that are known only at the end are written in five bytes.
  */
 enum outcome_kind {
     OUTCOME_SUBMIT = 1,
@@ -29,23 +27,6 @@ enum outcome_kind {
 
 #define SUBMIT_FIELD_COUNT 6
 #define TRIM_FIELD_COUNT 5
-
-/* ---- counts that are known at the end ---- */
-
-static uint8_t *begin_array(struct writer *writer)
-{
-    uint8_t *at = writer->next;
-    const uint8_t head[5] = {0xdd};
-    write_bytes(writer, head, sizeof head);
-    return at;
-}
-
-static void end_array(const struct writer *writer, uint8_t *at, uint32_t count)
-{
-    for (uint32_t i = 0; i < 4 && !writer->failed; i++) {
-        at[4 - i] = (uint8_t)(count >> 8 * i);
-    }
-}
 
 static void copy_between(struct writer *writer,
                          const uint8_t *from,
@@ -85,36 +66,6 @@ static bool is_after_valid(const struct book *book,
         }
     }
     return true;
-}
-
-struct runs {
-    struct writer *writer;
-    uint8_t *count_at;
-    uint32_t count;
-    struct book_run run;
-};
-
-static void runs_flush(struct runs *runs)
-{
-    if (runs->run.count > 0) {
-        book_run_encode(&runs->run, runs->writer);
-        runs->count++;
-    }
-    runs->run = (struct book_run){0};
-}
-
-static void runs_add(struct runs *runs, const struct book_run *one)
-{
-    struct book_run *run = &runs->run;
-    bool follows = run->count > 0 && run->err == one->err && !run->is_known &&
-                   !one->is_known &&
-                   (one->err || one->first == run->first + run->count);
-    if (!follows) {
-        runs_flush(runs);
-        *run = *one;
-    } else {
-        run->count++;
-    }
 }
 
 static enum err make_task(struct book *book,
@@ -176,7 +127,7 @@ static enum err take_one(struct book *book,
 
 static enum err make_all(struct book *book,
                          struct submission_made *made,
-                         struct runs *runs)
+                         struct book_runs *runs)
 {
     struct reader specs = made->request->specs;
     struct book_pool *pool = pool_claim(&book->state, made->request->pool);
@@ -190,7 +141,7 @@ static enum err make_all(struct book *book,
         err = specs.failed ? ERR_MALFORMED
                            : take_one(book, made, pool, &spec, &run);
         if (!err) {
-            runs_add(runs, &run);
+            book_runs_add(runs, &run);
         }
         if (!err && made->specs && made->tasks.count > before) {
             copy_between(made->specs, from, specs.next);
@@ -203,11 +154,10 @@ enum err submission_make(struct book *book,
                          struct submission_made *made,
                          struct writer *reply)
 {
-    struct runs runs = {.writer = reply};
-    uint8_t *count_at = made->specs ? begin_array(made->specs) : NULL;
-    runs.count_at = begin_array(reply);
+    struct book_runs runs = book_runs_begin(reply);
+    size_t specs_at = made->specs ? pack_array_begin(made->specs) : 0;
     enum err err = make_all(book, made, &runs);
-    runs_flush(&runs);
+    book_runs_end(&runs);
     if (!err && (reply->failed || (made->specs && made->specs->failed))) {
         err = ERR_TOO_LARGE;
     }
@@ -215,9 +165,8 @@ enum err submission_make(struct book *book,
         submission_undo(book, made);
         return err;
     }
-    end_array(reply, runs.count_at, runs.count);
     if (made->specs) {
-        end_array(made->specs, count_at, (uint32_t)made->tasks.count);
+        pack_count(made->specs, specs_at, (uint32_t)made->tasks.count);
     }
     return ERR_NONE;
 }
@@ -462,22 +411,22 @@ static void unmark(const struct book *book, struct bytes ends)
  * nothing. */
 static void close_outcome(struct writer *outcome,
                           uint8_t *outcome_at,
-                          uint8_t *count_at,
+                          size_t array_at,
                           uint32_t count)
 {
     if (count == 0) {
         outcome->next = outcome_at;
         outcome->failed = false;
     } else {
-        end_array(outcome, count_at, count);
+        pack_count(outcome, array_at, count);
     }
 }
 
-static uint8_t *open_outcome(struct writer *outcome, enum outcome_kind kind)
+static size_t open_outcome(struct writer *outcome, enum outcome_kind kind)
 {
     pack_array(outcome, 2);
     pack_uint(outcome, kind);
-    return begin_array(outcome);
+    return pack_array_begin(outcome);
 }
 
 static enum err decide_ends(struct book *book,
@@ -490,7 +439,7 @@ static enum err decide_ends(struct book *book,
     (void)pack_read_array_of(&reader, 2, UINT32_MAX);
     (void)pack_read_uint(&reader);
     uint32_t count = pack_read_array(&reader);
-    uint8_t *count_at = open_outcome(outcome, OUTCOME_ENDS);
+    size_t array_at = open_outcome(outcome, OUTCOME_ENDS);
     uint8_t *ends_at = outcome->next;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < count && !reader.failed; i++) {
@@ -509,7 +458,7 @@ static enum err decide_ends(struct book *book,
             kept++;
         }
     }
-    close_outcome(outcome, outcome_at, count_at, kept);
+    close_outcome(outcome, outcome_at, array_at, kept);
     return reader.failed ? ERR_MALFORMED : ERR_NONE;
 }
 
@@ -600,11 +549,11 @@ static enum err decide_ids(struct book *book,
         }
     }
     uint8_t *outcome_at = decision->outcome.next;
-    uint8_t *count_at = open_outcome(&decision->outcome, outcomes[kind]);
+    size_t array_at = open_outcome(&decision->outcome, outcomes[kind]);
     for (uint32_t i = 0; i < kept; i++) {
         write_id(&decision->outcome, kind, tasks[i]->id);
     }
-    close_outcome(&decision->outcome, outcome_at, count_at, kept);
+    close_outcome(&decision->outcome, outcome_at, array_at, kept);
     pack_uint(&decision->reply, kept);
     enum err err = decision->outcome.failed || decision->reply.failed
                        ? ERR_TOO_LARGE
@@ -659,7 +608,7 @@ static enum err decide_trim(struct book *book,
                             struct machine_decision *decision)
 {
     uint8_t *outcome_at = decision->outcome.next;
-    uint8_t *count_at = open_outcome(&decision->outcome, OUTCOME_TRIM);
+    size_t array_at = open_outcome(&decision->outcome, OUTCOME_TRIM);
     uint32_t count = 0;
     for (struct book_pool *pool = book->state.pools; pool; pool = pool->next) {
         struct trim trim = trim_of(book, pool, stamp->wall_ms);
@@ -668,7 +617,7 @@ static enum err decide_trim(struct book *book,
             count++;
         }
     }
-    close_outcome(&decision->outcome, outcome_at, count_at, count);
+    close_outcome(&decision->outcome, outcome_at, array_at, count);
     if (decision->outcome.failed) {
         return ERR_TOO_LARGE;
     }

@@ -164,6 +164,18 @@ void book_run_encode(const struct book_run *run, struct writer *writer);
 /* Fails the reader. */
 void book_run_decode(struct book_run *out, struct reader *reader);
 
+/* Their array while it is written, one run that continues the last together
+ * with it. */
+struct book_runs {
+    struct writer *writer;
+    size_t at;
+    uint32_t count;
+    struct book_run last; /* not written yet; count 0: none */
+};
+struct book_runs book_runs_begin(struct writer *writer);
+void book_runs_add(struct book_runs *runs, const struct book_run *next);
+void book_runs_end(struct book_runs *runs);
+
 /* A question: [6, id]: whether that task is in the book, bool. */
 #define BOOK_HAS 6
 void book_has_encode(struct writer *writer, uint64_t id);

@@ -116,6 +116,39 @@ void book_run_decode(struct book_run *out, struct reader *reader)
     }
 }
 
+struct book_runs book_runs_begin(struct writer *writer)
+{
+    return (struct book_runs){.writer = writer, .at = pack_array_begin(writer)};
+}
+
+static void write_last(struct book_runs *runs)
+{
+    if (runs->last.count > 0) {
+        book_run_encode(&runs->last, runs->writer);
+        runs->count++;
+    }
+}
+
+void book_runs_add(struct book_runs *runs, const struct book_run *next)
+{
+    struct book_run *last = &runs->last;
+    bool continues = last->count > 0 && last->err == next->err &&
+                     !last->is_known && !next->is_known &&
+                     (next->err || next->first == last->first + last->count);
+    if (continues) {
+        last->count += next->count;
+    } else {
+        write_last(runs);
+        *last = *next;
+    }
+}
+
+void book_runs_end(struct book_runs *runs)
+{
+    write_last(runs);
+    pack_count(runs->writer, runs->at, runs->count);
+}
+
 /* ---- what the coordinator says ---- */
 
 size_t book_end_bytes_max(const struct book_end *end)

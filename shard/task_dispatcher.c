@@ -218,7 +218,7 @@ static void on_ack(void *context,
     if (task_parcel_room(acks, 2 * ACK_BYTES)) {
         return; /* it is said again when the agent asks */
     }
-    if (!acks->count_at) {
+    if (acks->count == 0) {
         pack_array(&acks->writer, 2);
         pack_uint(&acks->writer, TASK_ACK);
         task_parcel_begin(acks);
@@ -735,7 +735,7 @@ static bool give(struct dispatcher *dispatcher,
                                       .status = RUN_CANCELLED});
             return false;
         }
-        if (!parcel->count_at) {
+        if (parcel->count == 0) {
             begin_assignments(credit);
         }
         task_assignment_encode(&assignment, &parcel->writer);

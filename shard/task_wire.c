@@ -77,26 +77,21 @@ void task_finish_decode(struct task_finish *out, struct reader *reader)
 
 void task_parcel_begin(struct task_parcel *parcel)
 {
-    const uint8_t head[5] = {0xdd}; /* an array: so many, in four bytes */
-    parcel->count_at = parcel->writer.next;
-    write_bytes(&parcel->writer, head, sizeof head);
+    parcel->parts_at = pack_array_begin(&parcel->writer);
 }
 
 enum err task_parcel_room(struct task_parcel *parcel, size_t bytes)
 {
     struct writer *writer = &parcel->writer;
-    size_t used = (size_t)(writer->next - writer->start);
+    size_t used = writer_bytes(writer).length;
     if (parcel->capacity - used >= bytes) {
         return ERR_NONE;
     }
     size_t capacity = 2 * (used + bytes);
-    size_t count_at =
-        parcel->count_at ? (size_t)(parcel->count_at - parcel->bytes) : 0;
     uint8_t *more = realloc(parcel->bytes, capacity);
     if (!more) {
         return ERR_MEMORY;
     }
-    parcel->count_at = parcel->count_at ? more + count_at : NULL;
     parcel->bytes = more;
     parcel->capacity = capacity;
     *writer = writer_of(more, capacity);
@@ -106,16 +101,13 @@ enum err task_parcel_room(struct task_parcel *parcel, size_t bytes)
 
 struct bytes task_parcel_end(struct task_parcel *parcel)
 {
-    for (uint32_t i = 0; i < 4; i++) {
-        parcel->count_at[4 - i] = (uint8_t)(parcel->count >> 8 * i);
-    }
+    pack_count(&parcel->writer, parcel->parts_at, parcel->count);
     return writer_bytes(&parcel->writer);
 }
 
 void task_parcel_clear(struct task_parcel *parcel)
 {
     parcel->writer = writer_of(parcel->bytes, parcel->capacity);
-    parcel->count_at = NULL;
     parcel->count = 0;
 }
 

@@ -87,7 +87,7 @@ struct task_parcel {
     uint8_t *bytes; /* NULL: nothing was put in */
     size_t capacity;
     struct writer writer;
-    uint8_t *count_at;
+    size_t parts_at; /* where the array begins */
     uint32_t count;
 };
 
@@ -103,9 +103,7 @@ void task_parcel_free(struct task_parcel *parcel);
 
 static inline size_t task_parcel_bytes(const struct task_parcel *parcel)
 {
-    return parcel->count == 0 && !parcel->count_at
-               ? 0
-               : (size_t)(parcel->writer.next - parcel->writer.start);
+    return writer_bytes(&parcel->writer).length;
 }
 
 #endif

@@ -144,6 +144,27 @@ static void counts_of_every_width_come_back(void **state)
     }
 }
 
+/* A head of five bytes, whichever the count; and nothing beyond the end. */
+static void counts_may_be_known_at_the_end(void **state)
+{
+    (void)state;
+    for (size_t capacity = 0; capacity <= 12; capacity++) {
+        memset(buffer, 0xaa, 32);
+        struct writer w = writer_of(buffer, capacity);
+        size_t array = pack_array_begin(&w);
+        size_t map = pack_map_begin(&w);
+        pack_nil(&w);
+        pack_nil(&w);
+        pack_count(&w, map, 1);
+        pack_count(&w, array, 0x01020304);
+        CHECK(w.failed == (capacity < 12));
+        CHECK(buffer[capacity] == 0xaa);
+    }
+    struct reader r = reader_of(bytes_of(buffer + 5, 7));
+    CHECK(pack_read_map(&r) == 1);
+    CHECK(memcmp(buffer, "\xdd\1\2\3\4", 5) == 0);
+}
+
 static void a_value_that_does_not_fit_fails_the_writer(void **state)
 {
     (void)state;
@@ -495,6 +516,7 @@ int main(void)
         cmocka_unit_test(integers_may_be_wider_than_they_need),
         cmocka_unit_test(strings_and_bytes_of_every_length_come_back),
         cmocka_unit_test(counts_of_every_width_come_back),
+        cmocka_unit_test(counts_may_be_known_at_the_end),
         cmocka_unit_test(a_value_that_does_not_fit_fails_the_writer),
         cmocka_unit_test(a_value_of_another_type_fails_the_reader),
         cmocka_unit_test(a_length_beyond_the_end_is_refused),
