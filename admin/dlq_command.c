@@ -1,6 +1,7 @@
 #include "admin/dlq_command.h"
 
 #include "admin/answer.h"
+#include "admin/each_node.h"
 #include "admin/task_verbs.h"
 #include "admin/waiting.h"
 #include "base/scope.h"
@@ -9,26 +10,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIMIT_DEFAULT 100
-#define LIMIT_MAX 1024
-
 static enum exit_code fetch(const struct command *command,
                             struct remote *remote,
                             json_t **answer)
 {
-    struct task_ls_filter filter = {.pool = command_value(command, "pool"),
-                                    .state = "dead",
-                                    .limit = LIMIT_DEFAULT};
-    enum exit_code code =
-        task_take_number(&filter.limit, command, "limit", 1, LIMIT_MAX);
-    return code ? code : task_ls_fetch(command, remote, &filter, answer);
+    struct task_filter filter = {.pool = command_value(command, "pool"),
+                                 .state = "dead"};
+    return task_list_fetch(command, remote, &filter, answer);
 }
 
 static enum exit_code ls_run(const struct command *command)
 {
     return reading_run(command, &(struct reading){.verb = "dlq.ls",
                                                   .fetch = fetch,
-                                                  .print = task_ls_print});
+                                                  .print = task_list_print});
 }
 
 /* ---- all of a pool ---- */
@@ -36,53 +31,53 @@ static enum exit_code ls_run(const struct command *command)
 struct sweep {
     struct task_talk talk;
     enum book_request_kind kind;
-    struct task_ls_filter filter;
+    struct task_parts parts;
     uint64_t changed;
 };
 
-static uint64_t *ids_of(const json_t *answer, uint64_t *count)
+static uint64_t *ids_of(const json_t *tasks, uint64_t *count)
 {
-    size_t total = answer_count(answer, "tasks");
+    size_t total = json_array_size(tasks);
     uint64_t *ids = calloc(total + 1, sizeof *ids);
     *count = 0;
     for (size_t i = 0; ids && i < total; i++) {
-        const char *text = answer_text(answer_item(answer, "tasks", i), "id");
+        const char *text = answer_text(json_array_get(tasks, i), "id");
         *count += text && !task_id_parse(&ids[*count], text);
     }
     return ids;
 }
 
-/* Those that are listed now. */
-static enum exit_code sweep_once(struct sweep *sweep, uint64_t *changed)
+static enum exit_code change_part(void *context, const json_t *tasks)
 {
+    struct sweep *sweep = context;
     uint64_t count = 0;
-    scoped(answer_clear) json_t *answer = NULL;
-    const struct command *command = sweep->talk.command;
-    enum exit_code code =
-        task_ls_fetch(command, sweep->talk.remote, &sweep->filter, &answer);
-    if (code) {
-        return code;
+    if (!task_talk_wait(&sweep->talk, 0)) {
+        return EXIT_CODE_PARTIAL;
     }
-    uint64_t *ids = ids_of(answer, &count);
+    uint64_t *ids = ids_of(tasks, &count);
     if (!ids) {
-        return command_failed(command, ERR_MEMORY, "the list");
+        return command_failed(sweep->talk.command, ERR_MEMORY, "the list");
     }
-    *changed = 0;
-    code = task_change(&sweep->talk, sweep->kind, ids, count, changed);
+    enum exit_code code = count > 0 ? task_change(&sweep->talk, sweep->kind,
+                                                  ids, count, &sweep->changed)
+                                    : EXIT_CODE_OK;
     free(ids);
     return code;
 }
 
-/* Until there are none: with each round, as many go as a list may have. What
+/* Until there are none: shards may get other leaders under our hands. What
  * fails again meanwhile does not come round again. */
 static enum exit_code sweep_all(struct sweep *sweep)
 {
-    uint64_t changed = 1;
+    scoped(answer_clear) json_t *away = NULL;
+    uint64_t before = 0;
     enum exit_code code = EXIT_CODE_OK;
-    while (!code && changed > 0 && task_talk_wait(&sweep->talk, 0)) {
-        code = sweep_once(sweep, &changed);
-        sweep->changed += code ? 0 : changed;
-    }
+    do {
+        before = sweep->changed;
+        json_decref(away);
+        code = task_parts_read(sweep->talk.remote, &sweep->parts, &away);
+    } while (!code && sweep->changed > before);
+    each_node_say_away(sweep->talk.command, away);
     return code;
 }
 
@@ -136,10 +131,11 @@ static enum exit_code change_run(const struct command *command,
     struct sweep sweep = {
         .talk = {.command = command, .remote = remote},
         .kind = kind,
-        .filter = {.pool = command_value(command, "pool"),
-                   .state = "dead",
-                   .limit = LIMIT_MAX,
-                   .until_ms = clock_wall_ms(command->world->clock)}};
+        .parts = {.filter = {.pool = command_value(command, "pool"),
+                             .state = "dead",
+                             .until_ms = clock_wall_ms(command->world->clock)},
+                  .take = change_part}};
+    sweep.parts.context = &sweep;
     code = is_all ? sweep_all(&sweep) : change_listed(&sweep);
     fprintf(command->world->talk, "%" PRIu64 " dead letters %s.\n",
             sweep.changed, done);

@@ -131,7 +131,7 @@ static enum exit_code print_table(const struct command *command,
     if (!err) {
         err = table_print(table, world->out, world->out_is_colored);
     }
-    each_node_say_away(command, answer);
+    each_node_say_away(command, answer_at(answer, "away"));
     return err ? command_failed(command, err, "the table") : EXIT_CODE_OK;
 }
 

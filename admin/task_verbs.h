@@ -13,27 +13,42 @@
 enum exit_code task_submit_run(const struct command *command);
 extern const struct command_flag task_submit_flags[];
 
-/* task_look.c */
+/* task_list.c */
 enum exit_code task_ls_run(const struct command *command);
+extern const struct command_flag task_ls_flags[];
+
+struct task_filter {
+    const char *pool;  /* NULL: of all */
+    const char *state; /* NULL: any */
+    int64_t since_ms;  /* accepted not before */
+    int64_t until_ms;  /* of those whose at_ms is not later; 0: all */
+};
+
+/* The tasks of all nodes that a filter lets through, some at a time, in no
+ * order: a list, borrowed, which may be empty. What `take` returns otherwise
+ * than EXIT_CODE_OK, having said why, is the end. It may narrow the filter. */
+struct task_parts {
+    struct task_filter filter;
+    enum exit_code (*take)(void *context, const json_t *tasks);
+    void *context;
+    enum exit_code taken; /* what it has said; at first EXIT_CODE_OK */
+};
+enum exit_code task_parts_read(struct remote *remote,
+                               struct task_parts *parts,
+                               json_t **away);
+
+/* The newest of them, as many as --limit says, for reading_run(). */
+enum exit_code task_list_fetch(const struct command *command,
+                               struct remote *remote,
+                               const struct task_filter *filter,
+                               json_t **answer);
+enum exit_code task_list_print(const struct command *command,
+                               const json_t *answer);
+
+/* task_look.c */
 enum exit_code task_show_run(const struct command *command);
 enum exit_code task_why_run(const struct command *command);
 enum exit_code task_logs_run(const struct command *command);
-extern const struct command_flag task_ls_flags[];
-
-struct task_ls_filter {
-    const char *pool;  /* NULL: of all */
-    const char *state; /* NULL: any */
-    uint64_t limit;
-    int64_t until_ms; /* of those whose at_ms is not later; 0: all */
-};
-
-/* The newest tasks of all nodes, for reading_run(). */
-enum exit_code task_ls_fetch(const struct command *command,
-                             struct remote *remote,
-                             const struct task_ls_filter *filter,
-                             json_t **answer);
-enum exit_code task_ls_print(const struct command *command,
-                             const json_t *answer);
 
 /* task_change.c */
 enum exit_code task_cancel_run(const struct command *command);

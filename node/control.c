@@ -112,7 +112,8 @@ static const struct control_verb verbs[] = {
      .required = ARG_TASK,
      .begin = control_task_find, .answer = control_task_show},
     {.name = "task.ls",
-     .optional = ARG_POOL | ARG_TASK_STATE | ARG_UNTIL | ARG_LIMIT,
+     .optional = ARG_POOL | ARG_TASK_STATE | ARG_SINCE_MS | ARG_UNTIL |
+                 ARG_LIMIT | ARG_CURSOR,
      .answer = control_task_list},
     {.name = "pool.ls",
      .answer = control_pool_list},

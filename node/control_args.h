@@ -47,6 +47,8 @@ enum control_arg {
     ARG_POOL = 1 << 21,
     ARG_DEFINITION = 1 << 22,
     ARG_UNTIL = 1 << 23,
+    ARG_SINCE_MS = 1 << 24,
+    ARG_CURSOR = 1 << 25,
 };
 
 struct control_args {
@@ -70,7 +72,9 @@ struct control_args {
     uint64_t task; /* its shard is in `shard`, too */
     enum task_state task_state;
     char pool[CERTIFICATE_NAME_BYTES];
-    uint64_t until_ms;       /* Unix time */
+    uint64_t since_ms; /* Unix time */
+    uint64_t until_ms;
+    uint64_t cursor;         /* of an answer before */
     struct bytes definition; /* a map as it was read: borrowed */
     bool is_stale;
     bool is_forced;

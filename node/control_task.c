@@ -11,9 +11,10 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
 #define LIMIT_DEFAULT 100
+#define PAGE_PLACES 16384 /* of books, looked at for an answer: some ms */
 #define SHOWN_BYTES_MAX (64u << 10) /* of a payload */
 #define WHY_BYTES 512
 #define NAMES_BYTES 200
@@ -390,55 +391,94 @@ enum err control_task_show(const struct control_request *request,
 
 /* ---- many ---- */
 
-/* The newest of all shards, as many as are wanted, newest first. */
-struct gathering {
+/* A part of the list: what stands at some of the books' places. */
+struct page {
     const struct control_request *request;
-    const struct task **tasks;
-    uint32_t count;
-    uint32_t count_max;
-    int64_t until_ms; /* of those whose time is not later */
-    bool is_cut;
+    const struct control_args *args;
+    struct fields list;
+    uint32_t limit;
+    uint32_t places_left; /* that may be looked at */
 };
 
-static bool gather(void *context, const struct task *task)
+/* The shard, and where in its book. */
+static uint64_t cursor_of(uint32_t shard, uint32_t place)
 {
-    struct gathering *gathering = context;
-    uint32_t at = gathering->count;
-    if (task->at_ms > gathering->until_ms ||
-        !control_may_see(gathering->request, task_pool_name(task))) {
-        return true;
-    }
-    while (at > 0 &&
-           gathering->tasks[at - 1]->accepted_ms < task->accepted_ms) {
-        at--;
-    }
-    if (gathering->count == gathering->count_max) {
-        gathering->is_cut = true;
-        if (at == gathering->count) {
-            return true; /* too old; another list may have newer ones */
-        }
-        gathering->count--;
-    }
-    memmove(&gathering->tasks[at + 1], &gathering->tasks[at],
-            (gathering->count - at) * sizeof *gathering->tasks);
-    gathering->tasks[at] = task;
-    gathering->count++;
-    return true;
+    return (uint64_t)shard << 32 | place;
 }
 
-static void gather_all(const struct control *control,
-                       const struct control_args *args,
-                       struct gathering *gathering)
+static bool is_meant(const struct page *page, const struct task *task)
 {
-    enum task_state state =
-        args->given & ARG_TASK_STATE ? args->task_state : TASK_STATE_COUNT;
-    for (uint32_t i = 0; i < control_view(control)->map.shard_count; i++) {
-        const struct coordinator *coordinator = control_coordinator(control, i);
-        if (coordinator) {
-            book_each(book_of(coordinator), bytes_of_text(args->pool), state,
-                      gather, gathering);
-        }
+    const struct control_args *args = page->args;
+    const char *pool = task_pool_name(task);
+    return (!(args->given & ARG_TASK_STATE) ||
+            task->state == args->task_state) &&
+           (!(args->given & ARG_POOL) || strcmp(pool, args->pool) == 0) &&
+           (!(args->given & ARG_UNTIL) ||
+            (uint64_t)task->at_ms <= args->until_ms) &&
+           (uint64_t)task->accepted_ms >= args->since_ms &&
+           control_may_see(page->request, pool);
+}
+
+static void write_task(void *context, const struct task *task)
+{
+    struct page *page = context;
+    if (is_meant(page, task)) {
+        struct fields item = fields_item_map(&page->list);
+        write_head(page->request->control, task, &item);
+        fields_end(&item);
     }
+}
+
+struct tally {
+    const struct control_args *args;
+    uint64_t count;
+};
+
+static void count_meant(void *context,
+                        const char *pool,
+                        const struct book_pool_stats *stats)
+{
+    struct tally *tally = context;
+    const struct control_args *args = tally->args;
+    const uint64_t counts[TASK_STATE_COUNT] = {[TASK_WAITING] = stats->waiting,
+                                               [TASK_DONE] = stats->done,
+                                               [TASK_DEAD] = stats->dead,
+                                               [TASK_CANCELLED] = stats->other,
+                                               [TASK_EXPIRED] = stats->other};
+    if ((args->given & ARG_POOL) && strcmp(pool, args->pool) != 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < TASK_STATE_COUNT; i++) {
+        bool is_asked = !(args->given & ARG_TASK_STATE) ||
+                        args->task_state == (enum task_state)i;
+        tally->count += is_asked ? counts[i] : 0;
+    }
+}
+
+/* So that a few dead letters are soon found beside many results. */
+static bool has_some(const struct book *book, const struct control_args *args)
+{
+    struct tally tally = {.args = args};
+    book_pools_each(book, count_meant, &tally);
+    return tally.count > 0;
+}
+
+/* From a place of a shard on, as far as the page goes; returns the place where
+ * it goes on, 0: in another shard. */
+static uint32_t write_shard(struct page *page, uint32_t shard, uint32_t place)
+{
+    const struct coordinator *coordinator =
+        control_coordinator(page->request->control, shard);
+    const struct book *book = coordinator ? book_of(coordinator) : NULL;
+    if (!book || !has_some(book, page->args)) {
+        return 0;
+    }
+    do {
+        place = book_walk(book, place, write_task, page);
+        page->places_left--;
+    } while (place != 0 && page->places_left > 0 &&
+             page->list.count < page->limit);
+    return place;
 }
 
 enum err control_task_list(const struct control_request *request,
@@ -446,33 +486,31 @@ enum err control_task_list(const struct control_request *request,
                            struct fields *fields,
                            struct err_detail *why)
 {
-    uint32_t limit =
-        args->given & ARG_LIMIT ? (uint32_t)args->limit : LIMIT_DEFAULT;
     enum err err = args->given & ARG_POOL
                        ? control_check_pool(request, args->pool, why)
                        : ERR_NONE;
     if (err) {
         return err;
     }
-    struct gathering gathering = {
-        .request = request,
-        .tasks = calloc(limit, sizeof(const struct task *)),
-        .count_max = limit,
-        .until_ms = args->until_ms > 0 && args->until_ms < INT64_MAX
-                        ? (int64_t)args->until_ms
-                        : INT64_MAX};
-    if (!gathering.tasks) {
-        return ERR_MEMORY;
+    struct page page = {.request = request,
+                        .args = args,
+                        .list = fields_list(fields, "tasks"),
+                        .limit = args->given & ARG_LIMIT ? (uint32_t)args->limit
+                                                         : LIMIT_DEFAULT,
+                        .places_left = PAGE_PLACES};
+    uint32_t shard_count = control_view(request->control)->map.shard_count;
+    uint64_t shard = args->cursor >> 32;
+    uint32_t place = (uint32_t)args->cursor;
+    while (shard < shard_count && page.places_left > 0 &&
+           page.list.count < page.limit) {
+        place = write_shard(&page, (uint32_t)shard, place);
+        shard += place == 0;
     }
-    gather_all(request->control, args, &gathering);
-    struct fields list = fields_list(fields, "tasks");
-    for (uint32_t i = 0; i < gathering.count; i++) {
-        struct fields item = fields_item_map(&list);
-        write_head(request->control, gathering.tasks[i], &item);
-        fields_end(&item);
+    fields_end(&page.list);
+    if (shard < shard_count) {
+        fields_uint(fields, "cursor", cursor_of((uint32_t)shard, place));
+    } else {
+        fields_nil(fields, "cursor");
     }
-    fields_end(&list);
-    fields_bool(fields, "is_cut", gathering.is_cut);
-    free(gathering.tasks);
     return ERR_NONE;
 }

@@ -882,41 +882,6 @@ void book_pools_each(const struct book *book,
     }
 }
 
-static bool visit_list(const struct task_list *list,
-                       struct bytes pool,
-                       enum task_state state,
-                       bool (*visit)(void *context, const struct task *task),
-                       void *context)
-{
-    for (const struct task *task = list->last; task; task = task->older) {
-        bool is_meant =
-            (state == TASK_STATE_COUNT || task->state == state) &&
-            (pool.length == 0 ||
-             bytes_are_equal(bytes_of_text(task->pool->name), pool));
-        if (is_meant && !visit(context, task)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-void book_each(const struct book *book,
-               struct bytes pool,
-               enum task_state state,
-               bool (*visit)(void *context, const struct task *task),
-               void *context)
-{
-    bool goes_on =
-        visit_list(&book->state.waiting, pool, state, visit, context);
-    for (const struct book_pool *of = book->state.pools; of && goes_on;
-         of = of->next) {
-        for (size_t i = 0; i < 2 * ENDED_KIND_COUNT && goes_on; i++) {
-            goes_on = visit_list(&of->ended[i % 2].lists[i / 2], pool, state,
-                                 visit, context);
-        }
-    }
-}
-
 static uint64_t digest_of_list(const struct task_list *list, uint64_t digest)
 {
     for (const struct task *task = list->first; task; task = task->newer) {

@@ -291,13 +291,16 @@ void book_pools_each(const struct book *book,
                                    const struct book_pool_stats *stats),
                      void *context);
 
-/* Call `visit` for tasks of a pool ("": any) in a state (TASK_STATE_COUNT:
- * any), the newest first, until it says false. */
-void book_each(const struct book *book,
-               struct bytes pool,
-               enum task_state state,
-               bool (*visit)(void *context, const struct task *task),
-               void *context);
+/*
+ * Call `visit` for the few tasks that stand at a place, mostly one or none;
+ * returns the place behind it. 0 is the first, and comes again behind the last.
+ * Who goes through all places meets each task once that is in the book all the
+ * while, however many come and go between two calls; any number is a place.
+ */
+uint32_t book_walk(const struct book *book,
+                   uint32_t place,
+                   void (*visit)(void *context, const struct task *task),
+                   void *context);
 
 /* Equal on replicas that have applied the same. */
 uint64_t book_digest(const struct book *book);

@@ -145,6 +145,45 @@ void table_remove_id(struct task_table *table, struct task *task)
     take_out(table, &by_id, task);
 }
 
+static uint32_t reversed(uint32_t bits)
+{
+    uint32_t out = 0;
+    for (uint32_t i = 0; i < 32; i++) {
+        out |= (bits >> i & 1) << (31 - i);
+    }
+    return out;
+}
+
+/*
+ * The slot behind this one, counted from the highest bit down: when the table
+ * doubles, each slot becomes two that follow each other in this order, so that
+ * what lay before stays before.
+ *
+ * Source: Redis, dictScan() (Noordhuis 2012).
+ */
+static uint32_t next_place(uint32_t place, uint32_t mask)
+{
+    return reversed(reversed(place | ~mask) + 1);
+}
+
+uint32_t book_walk(const struct book *book,
+                   uint32_t place,
+                   void (*visit)(void *context, const struct task *task),
+                   void *context)
+{
+    const struct task_table *table = &book->state.by_id;
+    if (table->slot_count == 0) {
+        return 0;
+    }
+    assert(table->slot_count - 1 <= UINT32_MAX);
+    uint32_t mask = (uint32_t)(table->slot_count - 1);
+    for (const struct task *task = table->slots[place & mask]; task;
+         task = task->same_hash) {
+        visit(context, task);
+    }
+    return next_place(place, mask);
+}
+
 uint64_t key_hash(struct bytes pool, struct bytes key)
 {
     const struct bytes parts[] = {pool, bytes_of("/", 1), key};

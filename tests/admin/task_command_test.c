@@ -35,6 +35,8 @@ static struct {
     enum err open_err;
     const char *pool; /* definition, as JSON; NULL: there is none */
     const char *tasks;
+    const char *more_tasks; /* with the cursor 7 */
+    int64_t since_ms;       /* that was asked for last */
     const char *show;
 
     /* The service. */
@@ -207,7 +209,7 @@ static enum err serve_tasks(struct bytes question, struct writer *answer)
 
 /* ---- verbs ---- */
 
-#define NO_TASKS "{\"v\":1,\"node\":\"one\",\"tasks\":[],\"is_cut\":false}"
+#define NO_TASKS "{\"v\":1,\"node\":\"one\",\"tasks\":[],\"cursor\":null}"
 
 #define COUNTS                                                            \
     "\"coordinators\":{\"led\":2,\"given\":70,\"given_away\":10},"        \
@@ -248,7 +250,14 @@ static const char plugin_definition[] =
 
 static const char no_pool[] = "{\"v\":1,\"why\":\"there is no pool x\"}";
 
-static const char *canned(const char *verb, enum err *err)
+static const char *list_tasks(const json_t *args)
+{
+    bool goes_on = json_integer_value(json_object_get(args, "cursor")) == 7;
+    fake.since_ms = json_integer_value(json_object_get(args, "since_ms"));
+    return goes_on ? fake.more_tasks : fake.tasks ? fake.tasks : NO_TASKS;
+}
+
+static const char *canned(const char *verb, const json_t *args, enum err *err)
 {
     *err = ERR_NONE;
     if (strcmp(verb, "pool.show") == 0) {
@@ -260,7 +269,7 @@ static const char *canned(const char *verb, enum err *err)
            : strcmp(verb, "shard.map") == 0 ? map
            : strcmp(verb, "task.show") == 0 ? fake.show
            : strcmp(verb, "task.ls") == 0
-               ? (fake.tasks ? fake.tasks : NO_TASKS)
+               ? list_tasks(args)
                : status; /* of which nothing is read */
 }
 
@@ -276,7 +285,7 @@ static enum err serve_admin(struct bytes question, struct writer *answer)
         (void)snprintf(fake.set, sizeof fake.set, "%s", text);
         free(text);
     }
-    json_t *value = json_loads(canned(verb, &err), 0, NULL);
+    json_t *value = json_loads(canned(verb, args, &err), 0, NULL);
     assert_non_null(value);
     pack_json_encode(answer, value);
     json_decref(value);
@@ -826,14 +835,35 @@ static void lists_tasks_of_all_nodes(void **state)
     fake.tasks =
         "{\"v\":1,\"node\":\"one\",\"tasks\":[{\"id\":\"1-2\",\"pool\":\"p\","
         "\"state\":\"dead\",\"attempts\":5,\"accepted_ms\":1795260599000,"
-        "\"error\":\"exit status 3\"}],\"is_cut\":true}";
-    CHECK(run("task ls", "") == 0);
+        "\"error\":\"exit status 3\"},{\"id\":\"1-3\",\"accepted_ms\":5}]}";
+    CHECK(run("task ls --limit 1", "") == 0);
     check_says("node two is not counted: two: nobody there");
     check_says("node three is not counted: it is not heard");
     check_says("There are more");
     CHECK(strstr(fixture.out, "1-2  p     dead   -            5"));
     CHECK(run("task ls --json --node one", "") == 0);
     CHECK(strstr(fixture.out, "troupe.task.ls"));
+    assert_string_equal(fixture.talk, "");
+}
+
+static void reads_lists_in_parts_and_keeps_the_newest(void **state)
+{
+    (void)state;
+    fake.tasks = "{\"v\":1,\"tasks\":[{\"id\":\"1-2\",\"accepted_ms\":20},{"
+                 "\"id\":\"1-1\",\"accepted_ms\":10},{\"id\":\"1-3\","
+                 "\"accepted_ms\":30}],\"cursor\":7}";
+    fake.more_tasks = "{\"v\":1,\"tasks\":[{\"id\":\"1-4\",\"accepted_ms\":40"
+                      "},{\"id\":\"1-3\",\"accepted_ms\":30}],\"cursor\":"
+                      "null}";
+    CHECK(run("task ls --limit 2 --node one", "") == 0);
+    CHECK(fake.since_ms == 10); /* what is older is of no use */
+    const char *first = strstr(fixture.out, "1-4");
+    const char *second = strstr(fixture.out, "1-3");
+    CHECK(first && second && first < second && !strstr(second + 1, "1-3"));
+    CHECK(!strstr(fixture.out, "1-2") && !strstr(fixture.out, "1-1"));
+    check_says("There are more: these are the newest 2.");
+    CHECK(run("task ls --node one", "") == 0);
+    CHECK(strstr(fixture.out, "1-1"));
     assert_string_equal(fixture.talk, "");
 }
 
@@ -884,7 +914,7 @@ static void sweeps_all_dead_letters(void **state)
     (void)state;
     static const char dead[] =
         "{\"v\":1,\"node\":\"one\",\"tasks\":[{\"id\":\"1-2\"},{\"id\":"
-        "\"3-4\"}],\"is_cut\":false}";
+        "\"3-4\"}],\"cursor\":null}";
     fake.tasks = dead;
     CHECK(run("dlq retry --all", "") == 0);
     CHECK(fake.change == BOOK_RETRY && fake.changed[1] == task_id(3, 4));
@@ -1014,6 +1044,7 @@ int main(void)
         TEST(puts_items_where_the_mark_is),
         TEST(ends_as_xargs_does),
         TEST(lists_tasks_of_all_nodes),
+        TEST(reads_lists_in_parts_and_keeps_the_newest),
         TEST(shows_a_task_and_why),
         TEST(prints_a_tasks_output),
         TEST(cancels_and_retries_tasks),

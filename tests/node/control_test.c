@@ -2134,7 +2134,13 @@ static void says_that_a_shard_gets_another_leader(void **state)
     CHECK(has_answer("may_pass"));
 }
 
-static void lists_the_newest_tasks_of_all_shards(void **state)
+static uint32_t count_of(const char *key)
+{
+    struct reader list = answer_of(key);
+    return pack_read_array(&list);
+}
+
+static void lists_the_tasks_that_are_asked_for(void **state)
 {
     (void)state;
     char text[TASK_ID_BYTES];
@@ -2145,34 +2151,102 @@ static void lists_the_newest_tasks_of_all_shards(void **state)
         fake_clock.wall_ms++;
         ids[i] = submit(2 - i, &spec);
     }
-    ask("task.ls", ARGS({.key = "limit", .number = 2}));
-    check_answered();
+    ask("task.ls", NULL);
+    CHECK(count_of("tasks") == 3);
+    ask("task.ls", ARGS({.key = "since_ms", .number = WALL_MS + 3}));
+    CHECK(count_of("tasks") == 1);
     struct reader tasks = answer_of("tasks");
-    CHECK(pack_read_array(&tasks) == 2);
+    (void)pack_read_array(&tasks);
     task_id_text(text, ids[2]);
     assert_string_equal(text_in(find(tasks, "id")), text);
-    pack_skip(&tasks);
-    task_id_text(text, ids[1]);
-    assert_string_equal(text_in(find(tasks, "id")), text);
-    struct reader is_cut = answer_of("is_cut");
-    CHECK(pack_read_bool(&is_cut));
     ask("task.ls", ARGS({.key = "until_ms", .number = WALL_MS + 2}));
+    CHECK(count_of("tasks") == 1);
     tasks = answer_of("tasks");
-    CHECK(pack_read_array(&tasks) == 1);
+    (void)pack_read_array(&tasks);
     task_id_text(text, ids[0]);
     assert_string_equal(text_in(find(tasks, "id")), text);
+    ask("task.ls", ARGS({.key = "state", .text = "waiting"}));
+    CHECK(count_of("tasks") == 3);
     ask("task.ls", ARGS({.key = "state", .text = "done"}));
-    tasks = answer_of("tasks");
-    CHECK(pack_read_array(&tasks) == 0);
+    CHECK(count_of("tasks") == 0);
+    ask("task.ls", ARGS({.key = "pool", .text = "emails"}));
+    CHECK(count_of("tasks") == 0);
     ask("task.ls", ARGS({.key = "state", .text = "draining"}));
     check_refused(ERR_INVALID, "state: must be waiting, done, dead, cancelled "
                                "or expired");
 }
 
-static uint32_t count_of(const char *key)
+/* Marks the tasks of the last answer. */
+static void mark_listed(uint8_t *seen, uint32_t count)
 {
-    struct reader list = answer_of(key);
-    return pack_read_array(&list);
+    struct reader tasks = answer_of("tasks");
+    uint32_t listed = pack_read_array(&tasks);
+    for (uint32_t i = 0; i < listed; i++) {
+        uint64_t id;
+        CHECK_OK(task_id_parse(&id, text_in(find(tasks, "id"))));
+        uint32_t at = (uint32_t)(task_id_sequence(id) & 0xffff);
+        CHECK(at < count);
+        seen[at]++;
+        pack_skip(&tasks);
+    }
+}
+
+/* From here on; false: there is no more. */
+static bool ask_for_page(struct arg filter, int64_t *cursor)
+{
+    ask("task.ls", ARGS(filter, {.key = "cursor", .number = *cursor}));
+    check_answered();
+    struct reader reader = answer_of("cursor");
+    if (pack_peek(&reader) == PACK_NIL) {
+        return false;
+    }
+    *cursor = pack_read_int(&reader);
+    return true;
+}
+
+static void lists_all_tasks_once_while_others_come(void **state)
+{
+    (void)state;
+    enum { BEFORE = 100, AFTER = 2000 };
+    const struct arg few = {.key = "limit", .number = 7};
+    static uint8_t seen[BEFORE + AFTER + 1];
+    struct task_spec spec = task_spec_of(bytes_of_text("x"));
+    memset(seen, 0, sizeof seen);
+    for (uint32_t i = 0; i < BEFORE; i++) {
+        (void)submit(1, &spec);
+    }
+    int64_t cursor = 0;
+    uint32_t pages = 1;
+    for (; ask_for_page(few, &cursor); pages++) {
+        CHECK(count_of("tasks") < 7 + 7); /* some may share a place */
+        mark_listed(seen, sizeof seen);
+        for (uint32_t i = 0; pages == 3 && i < AFTER; i++) {
+            (void)submit(1, &spec); /* its table doubles a few times */
+        }
+    }
+    mark_listed(seen, sizeof seen);
+    CHECK(pages > BEFORE / 7);
+    uint64_t first = submit(1, &spec) - BEFORE - AFTER;
+    for (uint32_t i = 0; i < BEFORE + AFTER; i++) {
+        uint32_t at = (uint32_t)(task_id_sequence(first + i) & 0xffff);
+        CHECK(seen[at] <= 1 && (seen[at] == 1 || i >= BEFORE));
+    }
+}
+
+static void lists_few_places_at_a_time(void **state)
+{
+    (void)state;
+    const struct arg none = {.key = "since_ms", .number = INT64_MAX};
+    struct task_spec spec = task_spec_of(bytes_of_text("x"));
+    int64_t cursor = 0;
+    uint32_t parts = 1;
+    for (uint32_t i = 0; i < 40000; i++) {
+        (void)submit(1, &spec);
+    }
+    for (; ask_for_page(none, &cursor); parts++) {
+        CHECK(count_of("tasks") == 0);
+    }
+    CHECK(parts == 5); /* 65,536 slots, and what is behind them */
 }
 
 static void shows_clients_the_tasks_of_their_pools_alone(void **state)
@@ -2400,7 +2474,9 @@ int main(void)
         TEST(knows_no_task_that_never_was),
         TEST(asks_the_leader_of_a_tasks_shard),
         TEST(says_that_a_shard_gets_another_leader),
-        TEST(lists_the_newest_tasks_of_all_shards),
+        TEST(lists_the_tasks_that_are_asked_for),
+        TEST(lists_all_tasks_once_while_others_come),
+        TEST(lists_few_places_at_a_time),
         TEST(shows_clients_the_tasks_of_their_pools_alone),
         TEST(passes_on_what_a_client_may_see),
         TEST(shows_clients_their_pools_alone),
