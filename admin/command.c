@@ -66,6 +66,25 @@ static void print_flag(FILE *out, const struct command_flag *flag)
             flag->repeats ? " (may be repeated)" : "");
 }
 
+bool command_flag_is_offered(const struct command_verb *verb,
+                             const struct command_flag *flag)
+{
+    return !(flag->only_looks && verb->steers);
+}
+
+static void print_flags(FILE *out,
+                        const struct command_verb *verb,
+                        bool are_common)
+{
+    for (const struct command_flag *flag = verb->flags; flag && flag->name;
+         flag++) {
+        if (flag->is_common == are_common &&
+            command_flag_is_offered(verb, flag)) {
+            print_flag(out, flag);
+        }
+    }
+}
+
 static void help_verb(const struct command_world *world,
                       const struct command_noun *noun,
                       const struct command_verb *verb)
@@ -82,10 +101,8 @@ static void help_verb(const struct command_world *world,
     fprintf(out, " [FLAG...]%s%s\n", *verb->operands ? " " : "",
             verb->operands);
     print_title(world, "Flags");
-    for (const struct command_flag *flag = verb->flags; flag && flag->name;
-         flag++) {
-        print_flag(out, flag);
-    }
+    print_flags(out, verb, false);
+    print_flags(out, verb, true);
     if (verb->has_json) {
         print_flag(out, &json_flag);
     }

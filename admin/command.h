@@ -46,6 +46,8 @@ struct command_flag {
     const char *text;  /* one line */
     bool repeats;      /* may be given more than once */
     bool may_lack;     /* its value: --watch, --watch=5 */
+    bool is_common;    /* to many verbs: the help has it behind their own */
+    bool only_looks;   /* not offered by verbs that steer */
     char letter;       /* "-n 4" and "-n4" as well; 0: none. For commands that
                           people know from elsewhere */
 };
@@ -83,6 +85,10 @@ struct command_noun {
     /* A noun that is a command by itself ("version"): one verb, no name. */
     bool is_verb;
 };
+
+/* Whether help and completion name it. */
+bool command_flag_is_offered(const struct command_verb *verb,
+                             const struct command_flag *flag);
 
 /* It is for programs. */
 bool command_noun_is_hidden(const struct command_noun *noun);

@@ -83,7 +83,9 @@ static void put_bash_place(FILE *out,
     fprintf(out, "\") kind=%s flags=\"", kind_of(verb->operands));
     for (const struct command_flag *flag = verb->flags; flag && flag->name;
          flag++) {
-        fprintf(out, "--%s ", flag->name);
+        if (command_flag_is_offered(verb, flag)) {
+            fprintf(out, "--%s ", flag->name);
+        }
     }
     fprintf(out, "%s--help\" ;;\n", verb->has_json ? "--json " : "");
 }
@@ -240,6 +242,9 @@ static void put_fish_verb(FILE *out,
     }
     for (const struct command_flag *flag = verb->flags; flag && flag->name;
          flag++) {
+        if (!command_flag_is_offered(verb, flag)) {
+            continue;
+        }
         put_fish_head(out, noun, verb);
         fprintf(out, " -l %s -d ", flag->name);
         put_quoted(out, flag->text);

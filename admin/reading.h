@@ -12,14 +12,16 @@
 #include "admin/remote.h"
 
 /* Beside REMOTE_FLAGS, for every such verb. */
-#define READING_FLAGS                                                    \
-    {.name = "watch",                                                    \
-     .value = "SECONDS",                                                 \
-     .text = "look again every 2 or so many seconds, until Ctrl-C",      \
-     .may_lack = true},                                                  \
-    {                                                                    \
-        .name = "stale",                                                 \
-        .text = "what one node knows by itself: also without a majority" \
+#define READING_FLAGS                                                     \
+    {.name = "watch",                                                     \
+     .value = "SECONDS",                                                  \
+     .text = "look again every 2 or so many seconds, until Ctrl-C",       \
+     .may_lack = true,                                                    \
+     .is_common = true},                                                  \
+    {                                                                     \
+        .name = "stale",                                                  \
+        .text = "what one node knows by itself: also without a majority", \
+        .is_common = true                                                 \
     }
 
 struct reading {

@@ -20,23 +20,30 @@
     {.name = "context",                                                      \
      .value = "CONTEXT",                                                     \
      .text = "which cluster, and as whom (default: TROUPE_CONTEXT, or what " \
-             "`troupe context use` says)"},                                  \
+             "`troupe context use` says)",                                   \
+     .is_common = true},                                                     \
         {.name = "config",                                                   \
          .value = "FILE",                                                    \
-         .text = "a cluster file instead: its nodes, and its keys_dir"},     \
+         .text = "a cluster file instead: its nodes, and its keys_dir",      \
+         .is_common = true},                                                 \
         {.name = "bundle",                                                   \
          .value = "FILE",                                                    \
-         .text = "no cluster, but what `troupe debug bundle` has kept"},     \
+         .text = "no cluster, but what `troupe debug bundle` has kept",      \
+         .only_looks = true,                                                 \
+         .is_common = true},                                                 \
         {.name = "as",                                                       \
          .value = "NAME",                                                    \
          .text = "whose certificate in keys_dir (default: the only "         \
-                 "operator's)"},                                             \
+                 "operator's)",                                              \
+         .is_common = true},                                                 \
         {.name = "node",                                                     \
          .value = "NODE",                                                    \
-         .text = "ask this node and no other"},                              \
+         .text = "ask this node and no other",                               \
+         .is_common = true},                                                 \
     {                                                                        \
         .name = "timeout", .value = "TIME",                                  \
-        .text = "how long to wait for a link, and for an answer (10s)"       \
+        .text = "how long to wait for a link, and for an answer (10s)",      \
+        .is_common = true                                                    \
     }
 
 struct client_node;

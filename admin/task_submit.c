@@ -509,8 +509,7 @@ enum exit_code task_job_code(const struct task_job_sum *sum,
 static void say_sum(const struct submit *submit, const struct task_job_sum *sum)
 {
     FILE *talk = submit->command->world->talk;
-    fprintf(talk, "%" PRIu64 " tasks accepted by pool %s", sum->accepted,
-            submit->pool);
+    fprintf(talk, "Pool %s has accepted %" PRIu64, submit->pool, sum->accepted);
     if (sum->known > 0) {
         fprintf(talk, " (%" PRIu64 " were there already)", sum->known);
     }
@@ -519,7 +518,7 @@ static void say_sum(const struct submit *submit, const struct task_job_sum *sum)
                 sum->failed);
     }
     if (sum->rejected + submit->broken_count > 0) {
-        fprintf(talk, "; %" PRIu64 " not accepted, %" PRIu64 " lines broken",
+        fprintf(talk, "; not accepted: %" PRIu64 ", broken lines: %" PRIu64,
                 sum->rejected, submit->broken_count);
     }
     fputs(".\n", talk);

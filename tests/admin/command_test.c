@@ -31,6 +31,15 @@ static const struct command_flag flags[] = {
     {.name = "role", .value = "ROLE", .text = "one", .repeats = true},
     {.name = "force", .text = "all the same", .letter = 'q'},
     {0}};
+static const struct command_flag stove_flags[] = {
+    {.name = "stove", .value = "S", .text = "which one", .is_common = true},
+    {.name = "photo",
+     .value = "FILE",
+     .text = "a photo of it instead",
+     .is_common = true,
+     .only_looks = true},
+    {.name = "lid", .text = "with its lid"},
+    {0}};
 
 #define EXAMPLES                                                      \
     {                                                                 \
@@ -52,6 +61,19 @@ static const struct command_verb verbs[] = {
      .summary = "Breaks.\nAlways.",
      .examples = EXAMPLES,
      .run = fail_always},
+    {.name = "watch",
+     .operands = "",
+     .summary = "Watches.\nIt never boils.",
+     .examples = EXAMPLES,
+     .flags = stove_flags,
+     .run = record},
+    {.name = "lift",
+     .operands = "",
+     .summary = "Lifts.\nWith both hands.",
+     .examples = EXAMPLES,
+     .flags = stove_flags,
+     .steers = true,
+     .run = record},
     {0}};
 
 static const struct command_noun pot = {
@@ -249,6 +271,21 @@ static void helps_at_every_level(void **state)
     CHECK(strstr(printed.out, "--json"));
 }
 
+static void shows_common_flags_last_and_only_those_that_serve(void **state)
+{
+    (void)state;
+    (void)run("troupe pot watch --help", false);
+    const char *own = strstr(printed.out, "--lid");
+    const char *common = strstr(printed.out, "--stove S");
+    CHECK(own && common && own < common);
+    CHECK(strstr(printed.out, "--photo FILE"));
+    (void)run("troupe pot lift --help", false);
+    CHECK(strstr(printed.out, "--stove S"));
+    CHECK(!strstr(printed.out, "--photo"));
+    /* What refuses it can then say why. */
+    runs("troupe pot lift --photo wall.jpg");
+}
+
 static void colors_only_when_it_may(void **state)
 {
     (void)state;
@@ -337,6 +374,7 @@ int main(void)
         TEST(suggests_the_nearest_word),
         TEST(refuses_wrong_use_of_flags),
         TEST(helps_at_every_level),
+        TEST(shows_common_flags_last_and_only_those_that_serve),
         TEST(colors_only_when_it_may),
         TEST(says_what_failed_and_exits_accordingly),
         TEST(exit_codes_keep_their_numbers),

@@ -660,7 +660,7 @@ static void submits_a_task_per_line(void **state)
     CHECK(run("task submit", "[1]\n\n{\"a\":2}\n\"x\"") == 0);
     check_out("1-0\n1-1\n1-2\n");
     assert_string_equal(fake.payloads[1], "{\"a\":2}");
-    check_says("3 tasks accepted by pool default.");
+    check_says("Pool default has accepted 3.");
     CHECK(fake.submit_count == 1);
 }
 
@@ -669,8 +669,8 @@ static void goes_on_behind_a_broken_line(void **state)
     (void)state;
     CHECK(run("task submit", "[1]\n[2\n[3]\n") == 8);
     check_says("line 2: no JSON: ']' expected near end of file");
-    check_says("2 tasks accepted by pool default; 0 not accepted, 1 lines "
-               "broken.");
+    check_says(
+        "Pool default has accepted 2; not accepted: 0, broken lines: 1.");
     assert_string_equal(fake.payloads[1], "[3]");
 }
 
@@ -702,8 +702,9 @@ static void names_the_line_whose_key_is_taken(void **state)
               "{\"payload\":1}\n{\"payload\":2,\"key\":\"taken\"}\n") == 8);
     check_says("line 2: not accepted: its key belongs to a task with another "
                "payload");
-    check_says("1 tasks accepted by pool default: 1 done, 0 failed; 1 not "
-               "accepted, 0 lines broken.");
+    check_says(
+        "Pool default has accepted 1: 1 done, 0 failed; not accepted: 1, "
+        "broken lines: 0.");
 }
 
 static void prints_results_as_they_come_or_in_order(void **state)
@@ -716,7 +717,7 @@ static void prints_results_as_they_come_or_in_order(void **state)
     fake.await_count = 0;
     CHECK(run("task submit --wait --output raw --order submit", lines) == 1);
     check_out("[\"slow\"][2][\"fail\"]");
-    check_says("3 tasks accepted by pool default: 2 done, 1 failed.");
+    check_says("Pool default has accepted 3: 2 done, 1 failed.");
 }
 
 static void tells_results_as_json(void **state)
