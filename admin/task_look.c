@@ -2,7 +2,6 @@
 
 #include "admin/answer.h"
 #include "admin/human.h"
-#include "admin/pack_json.h"
 #include "admin/task_output.h"
 
 #include <inttypes.h>
@@ -24,21 +23,23 @@ static uint8_t *bytes_of_hex(const char *hex, size_t *length)
 /* What came as bytes becomes what it means: JSON, or a text. */
 static enum exit_code narrow(const struct command *command, json_t *answer)
 {
-    static const char *const keys[] = {"payload", "output"};
+    static const struct {
+        const char *key;
+        json_t *(*value_of)(struct bytes);
+    } parts[] = {{"payload", task_payload_value},
+                 {"output", task_output_value}};
     for (size_t i = 0; i < 2; i++) {
         size_t length = 0;
-        json_t *value = NULL;
-        uint8_t *bytes = bytes_of_hex(answer_text(answer, keys[i]), &length);
+        uint8_t *bytes =
+            bytes_of_hex(answer_text(answer, parts[i].key), &length);
         if (!bytes) {
             return command_failed(command, ERR_MEMORY, "the task");
         }
-        if (length == 0) {
-            value = json_null();
-        } else if (pack_json_decode(&value, bytes_of(bytes, length))) {
-            value = json_stringn((const char *)bytes, length);
-        }
+        json_t *value = length == 0
+                            ? json_null()
+                            : parts[i].value_of(bytes_of(bytes, length));
         if (value) { /* else it stays hexadecimal */
-            (void)json_object_set_new(answer, keys[i], value);
+            (void)json_object_set_new(answer, parts[i].key, value);
         }
         free(bytes);
     }

@@ -4,6 +4,7 @@
 #include "admin/pack_json.h"
 #include "base/pack.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,13 +104,37 @@ static void add_command(json_t *object,
     }
 }
 
-void task_output_add(json_t *object, struct bytes output, bool is_command)
+json_t *task_payload_value(struct bytes payload)
 {
     json_t *value = NULL;
+    if (pack_json_decode(&value, payload)) {
+        value = json_stringn((const char *)payload.data, payload.length);
+    }
+    return value;
+}
+
+/* One character alone would be MessagePack, too: a number from 32 to 126. Who
+ * prints "7" has not meant 55. */
+static bool is_character(struct bytes bytes)
+{
+    return bytes.length == 1 && isprint(bytes.data[0]);
+}
+
+json_t *task_output_value(struct bytes output)
+{
+    return is_character(output) ? json_stringn((const char *)output.data, 1)
+                                : task_payload_value(output);
+}
+
+void task_output_add(json_t *object, struct bytes output, bool is_command)
+{
     struct task_command_result result;
     if (is_command && task_command_result_read(&result, output)) {
         add_command(object, &result);
-    } else if (output.length > 0 && !pack_json_decode(&value, output)) {
+        return;
+    }
+    json_t *value = task_output_value(output);
+    if (value) {
         (void)json_object_set_new(object, "output", value);
     } else {
         add_bytes(object, "output", output);

@@ -26,9 +26,14 @@ struct task_command_result {
 bool task_command_result_read(struct task_command_result *result,
                               struct bytes output);
 
-/* {"exit", "signal"?, "stdout", "stderr", "cut"?}, into `object`: or "output",
- * what a function wrote: JSON if it is MessagePack, else a text or
- * "output_hex". */
+/* What was submitted: JSON if it is MessagePack, else a text; NULL: neither, or
+ * no memory. */
+json_t *task_payload_value(struct bytes payload);
+/* What a function wrote: so, too; but a character alone is a text. */
+json_t *task_output_value(struct bytes output);
+
+/* {"exit", "signal"?, "stdout", "stderr", "cut"?}, into `object`; or "output",
+ * task_output_value(), or "output_hex". */
 void task_output_add(json_t *object, struct bytes output, bool is_command);
 
 struct task_output {

@@ -895,6 +895,17 @@ static void prints_a_tasks_output(void **state)
     assert_string_equal(fixture.talk, "n");
 }
 
+/* It is a number in MessagePack, which nobody has meant. */
+static void a_character_that_was_printed_is_no_number(void **state)
+{
+    (void)state;
+    fake.show = "{\"v\":1,\"node\":\"one\",\"id\":\"1-2\",\"state\":\"done\","
+                "\"payload\":\"37\",\"output\":\"37\"}";
+    CHECK(run("task show 1-2 --json", "") == 0);
+    CHECK(strstr(fixture.out, "\"payload\":55"));
+    CHECK(strstr(fixture.out, "\"output\":\"7\""));
+}
+
 /* ---- changing ---- */
 
 static void cancels_and_retries_tasks(void **state)
@@ -1048,6 +1059,7 @@ int main(void)
         TEST(reads_lists_in_parts_and_keeps_the_newest),
         TEST(shows_a_task_and_why),
         TEST(prints_a_tasks_output),
+        TEST(a_character_that_was_printed_is_no_number),
         TEST(cancels_and_retries_tasks),
         TEST(sweeps_all_dead_letters),
         TEST(lists_pools_and_workers),
