@@ -17,7 +17,7 @@
 #define NOBODY 65534
 #define KILL_COUNT 6
 #define LOAD 200           /* between two events */
-#define LOG_LOAD 1500      /* fills several segments */
+#define LOG_LOAD 4000      /* fills several segments */
 #define SEGMENT_BYTES 8192 /* with LOG_LOAD */
 #define SNAPSHOT_LOG_BYTES 4096
 
@@ -548,10 +548,12 @@ static void check_lost_and_replaced(struct replica_cluster *cluster,
 {
     replica_cluster_open(cluster, &three_with_segments);
     replica_cluster_load(cluster, LOG_LOAD);
+    replica_cluster_settle(cluster); /* it has all of that, too */
     replica_cluster_kill(cluster, 2);
     harm_log(cluster, 2, harm);
     replica_cluster_load(cluster, LOAD); /* the others go on */
     replica_cluster_start(cluster, 2);
+    replica_cluster_settle(cluster); /* it has read all that it has */
     replica_cluster_await(cluster, 2, is_back);
     CHECK(lost_count(cluster, 2) > 0);
     CHECK(replica_cluster_has_said(cluster, 2, "log.damaged"));
