@@ -216,7 +216,7 @@ static enum err take_runs(struct job *job, struct reader *reader)
         if (reader->failed || run.count > batch->count - at) {
             return ERR_MALFORMED;
         }
-        job->sum->known += run.is_known ? run.count : 0;
+        job->sum->known += run.is_known && !run.err ? run.count : 0;
         for (uint32_t j = 0; j < run.count && !err; j++, at++) {
             keeps[at] = waits_for_room(job, run.err);
             if (run.err && !keeps[at]) {

@@ -149,6 +149,10 @@ void task_output_why(char *to,
     if (result->err == ERR_EXISTS) {
         (void)snprintf(to, capacity,
                        "its key belongs to a task with another payload");
+    } else if (result->err == ERR_INVALID) { /* the rest was looked at here */
+        (void)snprintf(to, capacity,
+                       "a task that must be done before is of a shard that the "
+                       "cluster does not have");
     } else if (result->err == ERR_NOT_FOUND) {
         (void)snprintf(to, capacity,
                        "nothing is known of it any more: it was lost with the "

@@ -78,6 +78,9 @@ static struct book_run take_task(const struct task_spec *spec)
     if (spec->key.length > 0 &&
         bytes_are_equal(spec->key, bytes_of_text("taken"))) {
         run.err = ERR_EXISTS;
+        run.is_known = true;
+    } else if (spec->after_count > 0 && task_id_shard(spec->after[0]) > 128) {
+        run.err = ERR_INVALID;
     } else if (fake.room == 0) {
         run.err = ERR_FULL;
     } else {
@@ -707,6 +710,14 @@ static void names_the_line_whose_key_is_taken(void **state)
         "broken lines: 0.");
 }
 
+static void a_task_after_one_of_no_shard_is_refused(void **state)
+{
+    (void)state;
+    CHECK(run("task submit --after 999-1 -- true", "") == 7);
+    check_says("a task that must be done before is of a shard that the cluster "
+               "does not have");
+}
+
 static void prints_results_as_they_come_or_in_order(void **state)
 {
     (void)state;
@@ -1045,6 +1056,7 @@ int main(void)
         TEST(submits_nothing_behind_a_broken_line_when_strict),
         TEST(names_the_line_whose_payload_is_too_large),
         TEST(names_the_line_whose_key_is_taken),
+        TEST(a_task_after_one_of_no_shard_is_refused),
         TEST(prints_results_as_they_come_or_in_order),
         TEST(tells_results_as_json),
         TEST(waits_for_room_or_not),
