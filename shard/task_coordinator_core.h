@@ -26,7 +26,7 @@ struct pool_work {
     uint64_t leased;
     bool is_told; /* that it has ready tasks */
 
-    /* For a rate: so many may begin now, in thousandths. */
+    /* For a rate: so many may begin now, in millionths. */
     uint64_t allowance;
     uint64_t allowance_ns;
 };

@@ -11,8 +11,8 @@
 
 #define MARK_CHUNK 4096         /* tasks that may be given out ahead */
 #define ENDS_BYTES (256u << 10) /* of an entry of the log */
-#define THOUSAND 1000
-#define US_MAX (NS_PER_S / NS_PER_US) /* of a rate's allowance */
+#define US_PER_S (NS_PER_S / NS_PER_US)
+#define WHOLE US_PER_S /* a task, as an allowance counts it */
 
 /* ---- giving out ---- */
 
@@ -32,33 +32,30 @@ static bool is_marked(struct coordinator *coordinator, const struct task *task)
     return sequence < marked;
 }
 
-/* A token bucket that holds one second's worth. */
+/* A token bucket that holds one second's worth. It counts in millionths of a
+ * task, of which each microsecond brings as many as the rate says: nothing is
+ * lost to rounding, however often somebody looks. */
 static bool rate_allows(struct coordinator *coordinator, struct pool_work *pool)
 {
     uint64_t rate = pool->settings->rate;
     if (rate == 0) {
         return true;
     }
-    uint64_t now_ns = coordinator_now_ns(coordinator);
-    uint64_t passed_us = (now_ns - pool->allowance_ns) / NS_PER_US;
-    if (passed_us > US_MAX) {
-        passed_us = US_MAX;
+    uint64_t passed_us =
+        (coordinator_now_ns(coordinator) - pool->allowance_ns) / NS_PER_US;
+    pool->allowance_ns += passed_us * NS_PER_US;
+    pool->allowance += (passed_us < US_PER_S ? passed_us : US_PER_S) * rate;
+    if (pool->allowance > rate * WHOLE) {
+        pool->allowance = rate * WHOLE;
     }
-    uint64_t more = passed_us * rate / THOUSAND;
-    if (more > 0) {
-        pool->allowance += more;
-        pool->allowance_ns = now_ns;
-    }
-    if (pool->allowance > rate * THOUSAND) {
-        pool->allowance = rate * THOUSAND;
-    }
-    if (pool->allowance >= THOUSAND) {
+    if (pool->allowance >= WHOLE) {
         return true;
     }
     /* Looked at again by the clock: no task has the id 0. */
+    uint64_t left_us = (WHOLE - pool->allowance) / rate;
     (void)!due_push(&coordinator->due,
                     (struct due){.at_ms = coordinator_wall_ms(coordinator) +
-                                          (int64_t)(THOUSAND / rate + 1)});
+                                          (int64_t)(left_us / 1000 + 1)});
     coordinator_wake(coordinator);
     return false;
 }
@@ -111,7 +108,7 @@ const struct task *coordinator_take(struct coordinator *coordinator,
         return NULL;
     }
     ready_remove(&pool->ready, task);
-    pool->allowance -= pool->settings->rate > 0 ? THOUSAND : 0;
+    pool->allowance -= pool->settings->rate > 0 ? WHOLE : 0;
     task->token = coordinator->term << 32 | ++coordinator->counter;
     lease(coordinator, pool, task, agent);
     coordinator->stats.given++;

@@ -565,20 +565,25 @@ void lab_work_all(struct lab *lab)
     }
 }
 
+void lab_step(struct lab *lab, uint64_t ns)
+{
+    lab->now_ns += ns;
+    for (uint32_t i = 0; i < lab->config.nodes; i++) {
+        struct lab_node *node = &lab->nodes[i];
+        if (dispatcher_due_ns(node->dispatcher) <= lab->now_ns) {
+            dispatcher_tick(node->dispatcher);
+        }
+        if (agent_due_ns(node->agent) <= lab->now_ns) {
+            agent_tick(node->agent);
+        }
+    }
+    lab_run(lab);
+}
+
 void lab_advance(struct lab *lab, uint64_t ms)
 {
     for (uint64_t i = 0; i < ms; i++) {
-        lab->now_ns += NS_PER_MS;
-        for (uint32_t j = 0; j < lab->config.nodes; j++) {
-            struct lab_node *node = &lab->nodes[j];
-            if (dispatcher_due_ns(node->dispatcher) <= lab->now_ns) {
-                dispatcher_tick(node->dispatcher);
-            }
-            if (agent_due_ns(node->agent) <= lab->now_ns) {
-                agent_tick(node->agent);
-            }
-        }
-        lab_run(lab);
+        lab_step(lab, NS_PER_MS);
     }
 }
 

@@ -73,6 +73,8 @@ void lab_run(struct lab *lab);
 /* Let `count` attempts that were given to workers end, oldest first, then run.
  * Returns how many there were. */
 uint32_t lab_work(struct lab *lab, uint32_t count);
+/* Time passes in one step, or in steps of a millisecond. */
+void lab_step(struct lab *lab, uint64_t ns);
 void lab_advance(struct lab *lab, uint64_t ms);
 /* Until nothing is left to do at this time. */
 void lab_work_all(struct lab *lab);

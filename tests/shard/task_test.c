@@ -388,6 +388,28 @@ static void no_more_begin_in_a_second_than_the_rate(void **state)
     lab_close(&lab);
 }
 
+/* Also when somebody looks more often than a thousandth of a task is allowed.
+ */
+static void as_many_begin_as_the_rate_allows(void **state)
+{
+    (void)state;
+    struct lab *lab = open_lab(1, 1);
+    struct task_pool pool = lab_pool("work");
+    pool.rate = 1;
+    lab_set_pool(lab, &pool);
+    for (uint32_t i = 0; i < 20; i++) {
+        (void)lab_submit_text(lab, 0, "work", "x");
+    }
+    uint32_t done = 0;
+    for (uint32_t i = 0; i < 10500; i++) {
+        lab_step(lab, 999000);
+        lab_set_pool(lab, &pool);
+        done += lab_work(lab, 100);
+    }
+    assert_int_equal(done, 11);
+    lab_close(&lab);
+}
+
 static void results_are_forgotten_after_their_time(void **state)
 {
     (void)state;
@@ -963,6 +985,7 @@ int main(void)
         cmocka_unit_test(a_task_that_runs_can_be_cancelled),
         cmocka_unit_test(no_more_run_than_the_pool_allows),
         cmocka_unit_test(no_more_begin_in_a_second_than_the_rate),
+        cmocka_unit_test(as_many_begin_as_the_rate_allows),
         cmocka_unit_test(results_are_forgotten_after_their_time),
         cmocka_unit_test(a_new_leader_hears_who_works_on_what),
         cmocka_unit_test(a_result_that_no_leader_has_heard_is_told_to_the_next),
