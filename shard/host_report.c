@@ -53,7 +53,10 @@ static void write_shard(struct host *host,
                         const struct group *group)
 {
     const struct raft *raft = group_raft(group);
-    const struct raft_configuration *members = raft_newest_configuration(raft);
+    /* Only what is committed has happened: a change that is under way may yet
+     * be lost with its leader. */
+    const struct raft_configuration *members =
+        raft_committed_configuration(raft);
     uint64_t applied = group_applied_index(group);
     pack_record(writer, 7);
     pack_uint(writer, shard);
