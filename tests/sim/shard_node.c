@@ -301,7 +301,7 @@ static void describe_groups(struct node *node, struct host_config *config)
     groups->disk_id = node->disk_id;
     groups->must_exist = node->is_made;
     groups->free_bytes_min = 0;
-    groups->group.snapshot_log_bytes = 4u << 10;
+    groups->group.snapshot_log_bytes = 16u << 10;
     groups->keep_bytes = 4u << 10;
     groups->segment_bytes = 1u << 20;
     groups->group.piece_bytes = 4096;

@@ -310,12 +310,14 @@ static void step_heal(struct sim *sim)
 static bool have_ended(struct sim *sim)
 {
     struct err_detail why = {{0}};
-    if (tasks_are_over(sim, &why)) {
-        sim->over_ns = sim->over_ns ? sim->over_ns : now_ns(sim);
-        /* Followers hear of the last end. */
-        return now_ns(sim) >= sim->over_ns + NS_PER_S;
+    if (!tasks_are_over(sim, &why)) {
+        sim->over_ns = 0;
+    } else if (sim->over_ns == 0) {
+        sim->over_ns = now_ns(sim);
+    } else if (now_ns(sim) >= sim->over_ns + NS_PER_S &&
+               books_are_equal(sim, &why)) { /* followers have heard of it */
+        return true;
     }
-    sim->over_ns = 0;
     if (now_ns(sim) > sim->phase_ns + TASKS_NS) {
         broken(sim, "task stuck", "%s, though all is calm", why.text);
     }

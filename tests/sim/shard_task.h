@@ -217,6 +217,9 @@ void check_outcome_told(struct sim *sim,
 /* Whether nothing is left to do; else `why` says what is. */
 bool tasks_are_over(struct sim *sim, struct err_detail *why);
 
+/* Whether all replicas have the same; else `why` says who has not. */
+bool books_are_equal(struct sim *sim, struct err_detail *why);
+
 /* At the end. */
 void check_tasks(struct sim *sim);
 
