@@ -62,6 +62,18 @@ const char *answer_text(const json_t *answer, const char *path)
     return json_string_value(answer_at(answer, path));
 }
 
+uint8_t *answer_bytes(const json_t *answer, const char *path, size_t *length)
+{
+    const char *hex = answer_text(answer, path);
+    *length = hex ? strlen(hex) / 2 : 0;
+    uint8_t *bytes = malloc(*length + 1);
+    for (size_t i = 0; bytes && i < *length; i++) {
+        const char digits[] = {hex[2 * i], hex[2 * i + 1], '\0'};
+        bytes[i] = (uint8_t)strtoul(digits, NULL, 16);
+    }
+    return bytes;
+}
+
 const char *answer_name(const json_t *answer, const char *path)
 {
     const char *text = answer_text(answer, path);

@@ -28,6 +28,10 @@ const char *answer_text(const json_t *answer, const char *path);
 /* "-": no text is there. */
 const char *answer_name(const json_t *answer, const char *path);
 
+/* What came as bytes, which are hexadecimal in JSON: `*length` of them, freed
+ * by the caller; none when there is nothing. NULL: no memory. */
+uint8_t *answer_bytes(const json_t *answer, const char *path, size_t *length);
+
 /* Whether a whole number is there. */
 bool answer_has_number(const json_t *answer, const char *path);
 

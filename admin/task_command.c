@@ -58,11 +58,13 @@ static const struct command_verb verbs[] = {
      .operands = "TASK",
      .operand_count_min = 1,
      .operand_count_max = 1,
-     .summary = "Print what a task has written, once it has ended.\nOf a "
-                "command its standard output and standard error.",
-     .examples = {"troupe task logs 17-4021", "troupe task logs 17-4021 > out",
-                  "troupe task logs 17-4021 2> errors"},
-     .flags = reading_flags,
+     .summary = "Print what a task has written.\nOf a command its standard "
+                "output and standard error, also while it runs, as far as its "
+                "pool keeps them; of a function once it has ended.",
+     .examples = {"troupe task logs 17-4021",
+                  "troupe task logs 17-4021 --follow",
+                  "troupe task logs 17-4021 > out 2> errors"},
+     .flags = task_logs_flags,
      .has_json = true,
      .run = task_logs_run},
     {.name = "cancel",

@@ -8,20 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of hexadecimal text; freed by the caller. */
-static uint8_t *bytes_of_hex(const char *hex, size_t *length)
-{
-    *length = hex ? strlen(hex) / 2 : 0;
-    uint8_t *bytes = malloc(*length + 1);
-    for (size_t i = 0; bytes && i < *length; i++) {
-        const char digits[] = {hex[2 * i], hex[2 * i + 1], '\0'};
-        bytes[i] = (uint8_t)strtoul(digits, NULL, 16);
-    }
-    return bytes;
-}
-
-/* What came as bytes becomes what it means: JSON, or a text. */
-static enum exit_code narrow(const struct command *command, json_t *answer)
+enum exit_code task_show_narrow(const struct command *command, json_t *answer)
 {
     static const struct {
         const char *key;
@@ -30,8 +17,7 @@ static enum exit_code narrow(const struct command *command, json_t *answer)
                  {"output", task_output_value}};
     for (size_t i = 0; i < 2; i++) {
         size_t length = 0;
-        uint8_t *bytes =
-            bytes_of_hex(answer_text(answer, parts[i].key), &length);
+        uint8_t *bytes = answer_bytes(answer, parts[i].key, &length);
         if (!bytes) {
             return command_failed(command, ERR_MEMORY, "the task");
         }
@@ -118,8 +104,8 @@ static enum exit_code print_why(const struct command *command,
     return EXIT_CODE_OK;
 }
 
-static enum exit_code look_at(const struct command *command,
-                              const struct reading *reading)
+enum exit_code task_look_at(const struct command *command,
+                            const struct reading *reading)
 {
     uint64_t id = 0;
     const char *text = command_operand(command, 0);
@@ -135,53 +121,12 @@ static enum exit_code look_at(const struct command *command,
 
 enum exit_code task_show_run(const struct command *command)
 {
-    return look_at(command,
-                   &(struct reading){.narrow = narrow, .print = print_task});
+    return task_look_at(command, &(struct reading){.narrow = task_show_narrow,
+                                                   .print = print_task});
 }
 
 enum exit_code task_why_run(const struct command *command)
 {
-    return look_at(command,
-                   &(struct reading){.narrow = narrow, .print = print_why});
-}
-
-/* ---- what it has written ---- */
-
-/* Bytes as they are, unless they are to be JSON. */
-static enum exit_code narrow_logs(const struct command *command, json_t *answer)
-{
-    return command_has(command, "json") ? narrow(command, answer)
-                                        : EXIT_CODE_OK;
-}
-
-static enum exit_code print_logs(const struct command *command,
-                                 const json_t *task)
-{
-    const struct command_world *world = command->world;
-    size_t length = 0;
-    struct task_command_result result;
-    uint8_t *bytes = bytes_of_hex(answer_text(task, "output"), &length);
-    if (!bytes) {
-        return command_failed(command, ERR_MEMORY, "the output");
-    }
-    bool is_command =
-        task_command_result_read(&result, bytes_of(bytes, length));
-    struct bytes out = is_command ? result.out : bytes_of(bytes, length);
-    struct bytes talk = is_command ? result.err : (struct bytes){0};
-    (void)fwrite(out.length ? (const char *)out.data : "", 1, out.length,
-                 world->out);
-    (void)fflush(world->out);
-    (void)fwrite(talk.length ? (const char *)talk.data : "", 1, talk.length,
-                 world->talk);
-    free(bytes);
-    if (strcmp(answer_name(task, "state"), "waiting") == 0) {
-        command_say(command, "it has not ended: what it writes is kept then");
-    }
-    return EXIT_CODE_OK;
-}
-
-enum exit_code task_logs_run(const struct command *command)
-{
-    return look_at(
-        command, &(struct reading){.narrow = narrow_logs, .print = print_logs});
+    return task_look_at(command, &(struct reading){.narrow = task_show_narrow,
+                                                   .print = print_why});
 }

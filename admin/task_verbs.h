@@ -48,7 +48,15 @@ enum exit_code task_list_print(const struct command *command,
 /* task_look.c */
 enum exit_code task_show_run(const struct command *command);
 enum exit_code task_why_run(const struct command *command);
+/* Ask for the task that is the operand, and go on as `reading` says. */
+enum exit_code task_look_at(const struct command *command,
+                            const struct reading *reading);
+/* What came as bytes becomes what it means: JSON, or a text. */
+enum exit_code task_show_narrow(const struct command *command, json_t *answer);
+
+/* task_logs.c */
 enum exit_code task_logs_run(const struct command *command);
+extern const struct command_flag task_logs_flags[];
 
 /* task_change.c */
 enum exit_code task_cancel_run(const struct command *command);

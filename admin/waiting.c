@@ -4,7 +4,7 @@
 #include "base/time_units.h"
 #include "config/units.h"
 
-#define LOOK_MS 1000
+#define PAUSE_MS 1000
 #define FAILED_LOOKS_MAX 60 /* in a row: then nobody is there any more */
 
 enum exit_code waiting_take_deadline(uint64_t *out_ms,
@@ -54,6 +54,7 @@ enum exit_code waiting_run(const struct waiting *waiting)
 {
     const struct command_world *world = waiting->command->world;
     uint64_t begun_ns = clock_now_ns(world->clock);
+    uint64_t pause_ms = waiting->pause_ms > 0 ? waiting->pause_ms : PAUSE_MS;
     for (uint32_t failed = 0;;) {
         struct err_detail why = {{0}};
         bool is_done = false;
@@ -73,7 +74,7 @@ enum exit_code waiting_run(const struct waiting *waiting)
                 waiting->deadline_ms) {
             return end(waiting, EXIT_CODE_TIMEOUT, "The time is over;");
         }
-        if (!world->interrupt->wait(world->interrupt->context, LOOK_MS)) {
+        if (!world->interrupt->wait(world->interrupt->context, pause_ms)) {
             return end(waiting, EXIT_CODE_PARTIAL, "\nNot waiting any longer;");
         }
     }

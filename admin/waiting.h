@@ -19,6 +19,7 @@
 struct waiting {
     const struct command *command;
     uint64_t deadline_ms; /* 0: none */
+    uint64_t pause_ms;    /* between looks; 0: a second */
     const char *goes_on;  /* said when it ends too early: what to do then */
     /*
      * Look once. `why` is for what remote_try() says; anything else it says

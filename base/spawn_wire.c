@@ -193,6 +193,36 @@ enum err spawn_wire_put_progress(struct buffer *to,
     return end(to, &writer);
 }
 
+enum err spawn_wire_put_look(struct buffer *to, const struct spawn_look *look)
+{
+    struct writer writer;
+    enum err err = begin(&writer, to, SPAWN_LOOK, 0);
+    if (err) {
+        return err;
+    }
+    write_u32(&writer, look->ticket);
+    write_u32(&writer, look->number);
+    write_u64(&writer, look->output_from);
+    write_u64(&writer, look->errors_from);
+    return end(to, &writer);
+}
+
+enum err spawn_wire_put_looked(struct buffer *to,
+                               const struct spawn_looked *looked)
+{
+    struct writer writer;
+    enum err err = begin(&writer, to, SPAWN_LOOKED,
+                         looked->output.length + looked->errors.length);
+    if (err) {
+        return err;
+    }
+    write_u32(&writer, looked->number);
+    put_bytes(&writer, looked->output);
+    put_bytes(&writer, looked->errors);
+    write_u64(&writer, looked->cut_bytes);
+    return end(to, &writer);
+}
+
 enum err spawn_wire_put_plain(struct buffer *to, enum spawn_kind kind)
 {
     struct writer writer;
@@ -311,6 +341,34 @@ enum err spawn_wire_get_progress(struct spawn_progress *out,
         return ERR_MALFORMED;
     }
     *out = progress;
+    return ERR_NONE;
+}
+
+enum err spawn_wire_get_look(struct spawn_look *out, struct bytes message)
+{
+    struct reader reader = body_of(message);
+    struct spawn_look look = {.ticket = read_u32(&reader)};
+    look.number = read_u32(&reader);
+    look.output_from = read_u64(&reader);
+    look.errors_from = read_u64(&reader);
+    if (!is_whole(&reader)) {
+        return ERR_MALFORMED;
+    }
+    *out = look;
+    return ERR_NONE;
+}
+
+enum err spawn_wire_get_looked(struct spawn_looked *out, struct bytes message)
+{
+    struct reader reader = body_of(message);
+    struct spawn_looked looked = {.number = read_u32(&reader)};
+    looked.output = get_bytes(&reader);
+    looked.errors = get_bytes(&reader);
+    looked.cut_bytes = read_u64(&reader);
+    if (!is_whole(&reader)) {
+        return ERR_MALFORMED;
+    }
+    *out = looked;
     return ERR_NONE;
 }
 

@@ -27,9 +27,11 @@ enum spawn_kind {
     SPAWN_PLUGIN,  /* struct spawn_plugin; and from there to a host */
     SPAWN_CANCEL,  /* a ticket */
     SPAWN_RENEW,   /* hosts that are idle end; those that are not, afterwards */
+    SPAWN_LOOK,    /* struct spawn_look; nothing is said of what has ended */
 
     /* From it; and to it from a host. */
     SPAWN_ENDED,    /* struct spawn_ended */
+    SPAWN_LOOKED,   /* struct spawn_looked */
     SPAWN_PROGRESS, /* struct spawn_progress */
     SPAWN_BEGUN,    /* from a host: its plug-in is loaded */
     SPAWN_KIND_COUNT,
@@ -94,6 +96,21 @@ struct spawn_ended {
     const char *why;
 };
 
+/* What has a command written so far? */
+struct spawn_look {
+    uint32_t ticket;
+    uint32_t number;      /* comes back with the answer */
+    uint64_t output_from; /* without what stands before, in what is kept */
+    uint64_t errors_from;
+};
+
+struct spawn_looked {
+    uint32_t number;
+    struct bytes output;
+    struct bytes errors;
+    uint64_t cut_bytes; /* that were written and not kept, so far */
+};
+
 struct spawn_progress {
     uint32_t ticket;
     uint32_t done_of_1000;
@@ -111,6 +128,9 @@ FALLIBLE spawn_wire_put_ended(struct buffer *to,
                               const struct spawn_ended *ended);
 FALLIBLE spawn_wire_put_progress(struct buffer *to,
                                  const struct spawn_progress *progress);
+FALLIBLE spawn_wire_put_look(struct buffer *to, const struct spawn_look *look);
+FALLIBLE spawn_wire_put_looked(struct buffer *to,
+                               const struct spawn_looked *looked);
 /* One that was received, as it is. */
 FALLIBLE spawn_wire_put_message(struct buffer *to, struct bytes message);
 /* RENEW, BEGUN */
@@ -127,6 +147,8 @@ FALLIBLE spawn_wire_get_cancel(uint32_t *ticket, struct bytes message);
 FALLIBLE spawn_wire_get_ended(struct spawn_ended *out, struct bytes message);
 FALLIBLE spawn_wire_get_progress(struct spawn_progress *out,
                                  struct bytes message);
+FALLIBLE spawn_wire_get_look(struct spawn_look *out, struct bytes message);
+FALLIBLE spawn_wire_get_looked(struct spawn_looked *out, struct bytes message);
 
 /*
  * The next whole message (without its length) at the front of `from`, borrowed

@@ -111,6 +111,10 @@ static const struct control_verb verbs[] = {
     {.name = "task.show", .place = ANSWERED_BY_SHARD,
      .required = ARG_TASK,
      .begin = control_task_find, .answer = control_task_show},
+    {.name = "task.output", .place = ANSWERED_BY_NAME,
+     .required = ARG_TASK,
+     .optional = ARG_NAME | ARG_TOKEN | ARG_STDOUT | ARG_STDERR,
+     .begin = control_output_look, .answer = control_output_seen},
     {.name = "task.ls",
      .optional = ARG_POOL | ARG_TASK_STATE | ARG_SINCE_MS | ARG_UNTIL |
                  ARG_LIMIT | ARG_CURSOR,
@@ -508,6 +512,9 @@ void control_close(struct control **control)
         struct control_request *request = (*control)->waiting;
         calls_cancel(config->calls, &request->call);
         router_cancel(config->router, &request->router_request);
+        if (config->workers) {
+            config->workers->unlook(config->workers->context, &request->look);
+        }
         control_end(request, ERR_CLOSED, "this node ends");
     }
     free(*control);

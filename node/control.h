@@ -23,6 +23,7 @@ struct control;
 struct dispatcher;
 struct metrics;
 struct posix_log_tail;
+struct workers;
 
 struct control_config {
     struct host *host;
@@ -35,7 +36,8 @@ struct control_config {
     struct posix_log_tail *log_tail;
     const struct metrics *metrics;
     const struct dispatcher *dispatcher; /* of the coordinators here */
-    const struct agent *agent;           /* of the workers here */
+    const struct agent *agent;           /* of the workers here: */
+    const struct workers *workers;       /* NULL: there are none */
 };
 
 /* Serves from now on. ERR_MEMORY */

@@ -49,6 +49,9 @@ enum control_arg {
     ARG_UNTIL = 1 << 23,
     ARG_SINCE_MS = 1 << 24,
     ARG_CURSOR = 1 << 25,
+    ARG_TOKEN = 1 << 26,
+    ARG_STDOUT = 1 << 27,
+    ARG_STDERR = 1 << 28,
 };
 
 struct control_args {
@@ -74,7 +77,10 @@ struct control_args {
     char pool[CERTIFICATE_NAME_BYTES];
     uint64_t since_ms; /* Unix time */
     uint64_t until_ms;
-    uint64_t cursor;         /* of an answer before */
+    uint64_t cursor;    /* of an answer before */
+    uint64_t token;     /* of an attempt */
+    uint64_t stdout_at; /* so many bytes are known */
+    uint64_t stderr_at;
     struct bytes definition; /* a map as it was read: borrowed */
     bool is_stale;
     bool is_forced;

@@ -18,6 +18,7 @@
  *   control_debug.c      what a process tells of itself: node.log ...
  *   control_backup.c     what the journal has of backups
  *   control_task.c       task.*
+ *   control_output.c     task.output
  *   control_pool.c       pool.*
  */
 // clang-format on
@@ -54,6 +55,7 @@ struct control_request {
     /* What it waits for, one of them. */
     struct call call;
     struct router_request router_request;
+    struct run_look look;
 
     /* For its answer, of whoever began it. */
     uint32_t shard;
@@ -64,7 +66,10 @@ struct control_request {
     bool is_dry;   /* whether it may be is all that is asked */
     bool may_pass; /* why it failed: it is worth asking again */
     char op[CONTROL_OP_BYTES];
-    const char *told; /* static */
+    const char *told;                  /* static */
+    uint32_t attempt;                  /* 0: none runs here */
+    uint64_t token;                    /* its own */
+    const struct run_written *written; /* NULL: nothing */
 };
 
 /*
@@ -348,6 +353,11 @@ void control_write_balance(struct fields *fields,
 const struct coordinator *control_coordinator(const struct control *control,
                                               uint32_t shard);
 
+/* ERR_NOT_FOUND: whether a task is in a pool that is not theirs is not said. */
+FALLIBLE control_task_unknown(const struct control_request *request,
+                              uint64_t task,
+                              struct err_detail *why);
+
 /* ---- control_move.c ---- */
 
 /* What moves from the map of `now` to the one that `then` calls for, a view
@@ -412,6 +422,9 @@ control_answer control_counter_value;
 control_begin control_task_find;
 control_answer control_task_show;
 control_answer control_task_list;
+
+control_begin control_output_look;
+control_answer control_output_seen;
 
 control_answer control_pool_list;
 control_answer control_pool_show;

@@ -328,9 +328,9 @@ static void write_run(const struct coordinator *coordinator,
 
 /* ---- one ---- */
 
-static void explain_unknown(const struct control_request *request,
-                            uint64_t task,
-                            struct err_detail *why)
+enum err control_task_unknown(const struct control_request *request,
+                              uint64_t task,
+                              struct err_detail *why)
 {
     char id[TASK_ID_BYTES];
     char where[CERTIFICATE_POOLS_BYTES + 16] = "";
@@ -347,6 +347,7 @@ static void explain_unknown(const struct control_request *request,
                     ? ", or it was lost with the node that led its shard: it "
                       "was of a volatile pool"
                     : "");
+    return ERR_NOT_FOUND;
 }
 
 enum err control_task_find(struct control_request *request,
@@ -362,11 +363,9 @@ enum err control_task_find(struct control_request *request,
         return ERR_BUSY;
     }
     const struct task *task = book_find(book_of(coordinator), args->task);
-    if (!task || !control_may_see(request, task_pool_name(task))) {
-        explain_unknown(request, args->task, why);
-        return ERR_NOT_FOUND;
-    }
-    return ERR_NONE;
+    return task && control_may_see(request, task_pool_name(task))
+               ? ERR_NONE
+               : control_task_unknown(request, args->task, why);
 }
 
 enum err control_task_show(const struct control_request *request,

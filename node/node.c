@@ -524,20 +524,22 @@ static enum err open_services(struct node *node)
                                           .entropy = posix_entropy()});
     }
     if (!err) {
-        err = control_open(&node->control,
-                           &(struct control_config){
-                               .host = node->host,
-                               .router = node->router,
-                               .calls = node->calls,
-                               .endpoint = links_endpoint(node->links),
-                               .settings = links_settings(node->links),
-                               .clock = posix_clock(),
-                               .log = links_log(node->links),
-                               .log_tail = links_log_tail(node->links),
-                               .metrics = node->metrics,
-                               .dispatcher = tasks_dispatcher(node->tasks),
-                               .agent = tasks_agent(node->tasks),
-                           });
+        err = control_open(
+            &node->control,
+            &(struct control_config){
+                .host = node->host,
+                .router = node->router,
+                .calls = node->calls,
+                .endpoint = links_endpoint(node->links),
+                .settings = links_settings(node->links),
+                .clock = posix_clock(),
+                .log = links_log(node->links),
+                .log_tail = links_log_tail(node->links),
+                .metrics = node->metrics,
+                .dispatcher = tasks_dispatcher(node->tasks),
+                .agent = tasks_agent(node->tasks),
+                .workers = node->workers ? workers_table(node->workers) : NULL,
+            });
     }
     if (!err) {
         err = counts_open(&node->counts,

@@ -13,6 +13,7 @@
 #include "troupe/task.h"
 
 #define WHY_BYTES 320
+#define LOOKS_MAX 64 /* at the same time: each may bring 64 KiB */
 
 /* A run that the spawner has; run->own points to it. */
 struct ticket {
@@ -32,6 +33,9 @@ struct processes {
     uint32_t ticket_capacity;
     struct ticket *free;
     struct buffer output; /* of the result that is told */
+    struct run_look *looks;
+    uint32_t look_count;
+    uint32_t look_number; /* of the newest */
 };
 
 /* ---- tickets ---- */
@@ -100,6 +104,87 @@ static struct run *find_run(const struct processes *processes, uint32_t ticket)
 {
     return ticket < processes->ticket_count ? processes->tickets[ticket]->run
                                             : NULL;
+}
+
+/* ---- looks ---- */
+
+enum err processes_look(struct processes *processes,
+                        struct run *run,
+                        struct run_look *look)
+{
+    if (processes->look_count == LOOKS_MAX) {
+        return ERR_FULL;
+    }
+    uint32_t number = processes->look_number + 1;
+    number += number == 0;
+    const struct spawn_look message = {.ticket = number_of(run),
+                                       .number = number,
+                                       .output_from = look->output_from,
+                                       .errors_from = look->errors_from};
+    enum err err =
+        spawn_wire_put_look(posix_helper_begin(processes->spawner), &message);
+    posix_helper_end(processes->spawner);
+    if (!err) {
+        look->run = run;
+        look->number = processes->look_number = number;
+        look->next = processes->looks;
+        processes->looks = look;
+        processes->look_count++;
+    }
+    return err;
+}
+
+static void take_look(struct processes *processes, struct run_look **link)
+{
+    struct run_look *look = *link;
+    *link = look->next;
+    look->number = 0;
+    processes->look_count--;
+}
+
+void processes_unlook(struct processes *processes, struct run_look *look)
+{
+    struct run_look **link = &processes->looks;
+    while (*link && *link != look) {
+        link = &(*link)->next;
+    }
+    if (*link) {
+        take_look(processes, link);
+    }
+}
+
+static void end_looks(struct processes *processes, const struct run *run)
+{
+    for (struct run_look **link = &processes->looks; *link;) {
+        struct run_look *look = *link;
+        if (look->run == run) {
+            take_look(processes, link);
+            look->done(look, ERR_CLOSED, NULL);
+            link = &processes->looks; /* more may have been taken out */
+        } else {
+            link = &look->next;
+        }
+    }
+}
+
+static void on_looked(struct processes *processes, struct bytes message)
+{
+    struct spawn_looked looked;
+    struct run_look **link = &processes->looks;
+    if (spawn_wire_get_looked(&looked, message)) {
+        return;
+    }
+    while (*link && (*link)->number != looked.number) {
+        link = &(*link)->next;
+    }
+    struct run_look *look = *link;
+    if (look) {
+        take_look(processes, link);
+        look->done(look, ERR_NONE,
+                   &(struct run_written){.output = looked.output,
+                                         .errors = looked.errors,
+                                         .cut_bytes = looked.cut_bytes});
+    }
 }
 
 /* ---- what the spawner says ---- */
@@ -187,6 +272,7 @@ static void end_run(struct processes *processes,
                                       .output =
                                           output_of(processes, run, ended),
                                       .why = why};
+    end_looks(processes, run);
     processes->config.on_ended(give_back(processes, run), run, &result);
 }
 
@@ -221,6 +307,9 @@ static void on_message(void *context, struct bytes message)
     case SPAWN_PROGRESS:
         on_progress(context, message);
         return;
+    case SPAWN_LOOKED:
+        on_looked(context, message);
+        return;
     default:
         return; /* it says nothing else */
     }
@@ -247,6 +336,7 @@ static void on_lost(void *context, const char *how)
         struct ticket *next = lost->next_free;
         struct run *run = lost->run;
         const struct run_result result = {.status = RUN_FAILED, .why = why};
+        end_looks(processes, run);
         processes->config.on_ended(give_back(processes, run), run, &result);
         lost = next;
     }

@@ -52,6 +52,12 @@ FALLIBLE processes_start_plugin(struct processes *processes,
 /* It is asked to end, and killed when it does not; on_ended() follows. */
 void processes_cancel(struct processes *processes, struct run *run);
 
+/* See struct workers: of a command that was started. ERR_FULL, ERR_MEMORY */
+FALLIBLE processes_look(struct processes *processes,
+                        struct run *run,
+                        struct run_look *look);
+void processes_unlook(struct processes *processes, struct run_look *look);
+
 /* Plug-ins are loaded anew from here on. */
 void processes_renew(struct processes *processes);
 

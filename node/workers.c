@@ -415,6 +415,25 @@ static void cancel(void *context, struct run *run)
     }
 }
 
+static enum err look(void *context, struct run *run, struct run_look *of)
+{
+    struct workers_crew *crew = context;
+    if (run->pool->handler != TASK_EXEC) {
+        return ERR_REFUSED;
+    }
+    return run->own && !crew->is_closing
+               ? processes_look(crew->processes, run, of)
+               : ERR_NOT_FOUND;
+}
+
+static void unlook(void *context, struct run_look *of)
+{
+    struct workers_crew *crew = context;
+    if (crew->processes) {
+        processes_unlook(crew->processes, of);
+    }
+}
+
 /* ---- which pools there are ---- */
 
 static struct pool *add_pool(struct workers_crew *crew,
@@ -501,7 +520,9 @@ enum err workers_open(struct workers_crew **out,
     crew->table = (struct workers){.context = crew,
                                    .set_pools = set_pools,
                                    .start = start,
-                                   .cancel = cancel};
+                                   .cancel = cancel,
+                                   .look = look,
+                                   .unlook = unlook};
     *out = crew;
     return ERR_NONE;
 }

@@ -91,7 +91,7 @@ static void wake(const struct agent *agent)
 
 /* ---- attempts ---- */
 
-static struct held **slot_of(struct agent *agent, uint64_t id)
+static struct held **slot_of(const struct agent *agent, uint64_t id)
 {
     uint64_t hash = id * UINT64_C(0x9e3779b97f4a7c15); /* 2^64 / golden ratio */
     return &agent->held[hash >> 32 & (agent->held_slot_count - 1)];
@@ -899,6 +899,15 @@ bool agent_is_idle(const struct agent *agent)
 }
 
 /* ---- looking ---- */
+
+struct run *agent_run(const struct agent *agent, uint64_t id)
+{
+    struct held *held = *slot_of(agent, id);
+    while (held && (held->run.task != id || held->is_finished)) {
+        held = held->same_hash;
+    }
+    return held ? &held->run : NULL;
+}
 
 const struct agent_stats *agent_stats(const struct agent *agent)
 {

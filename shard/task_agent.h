@@ -88,6 +88,9 @@ void agent_tick(struct agent *agent);
 uint64_t agent_due_ns(const struct agent *agent);
 void agent_turn_end(struct agent *agent);
 
+/* The attempt at a task that is with the workers here; NULL: none. */
+struct run *agent_run(const struct agent *agent, uint64_t id);
+
 struct agent_stats {
     uint64_t taken;    /* tasks, of our own node */
     uint64_t stolen;   /* tasks, of others */

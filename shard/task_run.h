@@ -51,6 +51,30 @@ struct run {
     struct run *next;
 };
 
+/* What a command has written so far. */
+struct run_written {
+    struct bytes output; /* borrowed: what is kept of it, from there on */
+    struct bytes errors;
+    uint64_t cut_bytes; /* that were not kept, of both */
+};
+
+/* Somebody looks at what a command writes. The asker's, until `done` was called
+ * or workers.unlook(). */
+struct run_look {
+    /* Once, on the agent's reactor, never within look(). ERR_CLOSED: the run
+     * has ended, and `written` is NULL. */
+    void (*done)(struct run_look *look,
+                 enum err err,
+                 const struct run_written *written);
+    uint64_t output_from;
+    uint64_t errors_from;
+
+    /* Of the workers. */
+    struct run *run;
+    struct run_look *next;
+    uint32_t number; /* 0: not under way */
+};
+
 struct workers {
     void *context;
 
@@ -69,6 +93,18 @@ struct workers {
      * to have begun: at once. A C function in this process can only be asked:
      * it goes on until it looks (troupe_task_is_cancelled()). */
     void (*cancel)(void *context, struct run *run);
+
+    /*
+     * Ask what a run has written so far.
+     *
+     * ERR_REFUSED    it is no command: that is known when it has ended
+     * ERR_NOT_FOUND  it has not begun
+     * ERR_FULL       too many look just now
+     * ERR_MEMORY
+     */
+    enum err (*look)(void *context, struct run *run, struct run_look *look);
+    /* `done` is not called any more. Nothing happens when it is not asked. */
+    void (*unlook)(void *context, struct run_look *look);
 };
 
 #endif

@@ -103,6 +103,14 @@ void spawner_say_ended(struct spawner *spawner, const struct spawn_ended *ended)
     }
 }
 
+void spawner_say_looked(struct spawner *spawner,
+                        const struct spawn_looked *looked)
+{
+    if (spawn_wire_put_looked(&spawner->node.unsent, looked)) {
+        lose_node(spawner);
+    }
+}
+
 void spawner_say_progress(struct spawner *spawner,
                           const struct spawn_progress *progress)
 {
@@ -120,6 +128,14 @@ static void on_cancel(struct spawner *spawner, struct bytes message)
     }
 }
 
+static void on_look(struct spawner *spawner, struct bytes message)
+{
+    struct spawn_look look;
+    if (!spawn_wire_get_look(&look, message)) {
+        spawner_command_look(spawner, &look);
+    }
+}
+
 static void on_message(struct spawner *spawner, struct bytes message)
 {
     switch (spawn_wire_kind(message)) {
@@ -134,6 +150,9 @@ static void on_message(struct spawner *spawner, struct bytes message)
         return;
     case SPAWN_RENEW:
         spawner_plugin_renew(spawner);
+        return;
+    case SPAWN_LOOK:
+        on_look(spawner, message);
         return;
     default:
         lose_node(spawner);

@@ -237,6 +237,35 @@ void spawner_command_cancel(struct spawner *spawner, uint32_t ticket)
     }
 }
 
+/* ---- looking at it ---- */
+
+static struct bytes kept_from(const struct capture *capture, uint64_t from)
+{
+    struct bytes kept = buffer_bytes(&capture->kept);
+    return from < kept.length
+               ? bytes_of(kept.data + from, kept.length - (size_t)from)
+               : (struct bytes){0};
+}
+
+void spawner_command_look(struct spawner *spawner,
+                          const struct spawn_look *look)
+{
+    const struct spawner_command *command = spawner->commands;
+    while (command && command->ticket != look->ticket) {
+        command = command->next;
+    }
+    if (command) {
+        spawner_say_looked(
+            spawner,
+            &(struct spawn_looked){
+                .number = look->number,
+                .output = kept_from(&command->output, look->output_from),
+                .errors = kept_from(&command->errors, look->errors_from),
+                .cut_bytes =
+                    command->output.cut_bytes + command->errors.cut_bytes});
+    }
+}
+
 /* ---- its beginning ---- */
 
 /* A file in memory, so that nobody waits for a command that does not read. */

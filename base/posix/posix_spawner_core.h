@@ -83,6 +83,8 @@ struct shared *spawner_take_shared(struct spawner *spawner);
 
 void spawner_say_ended(struct spawner *spawner,
                        const struct spawn_ended *ended);
+void spawner_say_looked(struct spawner *spawner,
+                        const struct spawn_looked *looked);
 void spawner_say_progress(struct spawner *spawner,
                           const struct spawn_progress *progress);
 void spawner_signal_group(pid_t pid, int signal);
@@ -91,6 +93,8 @@ void spawner_signal_group(pid_t pid, int signal);
  * is not known. */
 void spawner_command_start(struct spawner *spawner, struct bytes message);
 void spawner_command_cancel(struct spawner *spawner, uint32_t ticket);
+void spawner_command_look(struct spawner *spawner,
+                          const struct spawn_look *look);
 void spawner_plugin_start(struct spawner *spawner, struct bytes message);
 void spawner_plugin_cancel(struct spawner *spawner, uint32_t ticket);
 void spawner_plugin_renew(struct spawner *spawner);

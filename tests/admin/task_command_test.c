@@ -38,6 +38,8 @@ static struct {
     const char *more_tasks; /* with the cursor 7 */
     int64_t since_ms;       /* that was asked for last */
     const char *show;
+    const char *const *looks; /* shows and outputs, each once; NULL: the end */
+    char asked[256];          /* args of the last task.output */
 
     /* The service. */
     char *payloads[TASK_COUNT_MAX]; /* as JSON; of id 1-N at N */
@@ -260,9 +262,28 @@ static const char *list_tasks(const json_t *args)
     return goes_on ? fake.more_tasks : fake.tasks ? fake.tasks : NO_TASKS;
 }
 
+/* The next of fake.looks; one that has no "v" is an error. */
+static const char *next_look(const char *verb,
+                             const json_t *args,
+                             enum err *err)
+{
+    const char *look = *fake.looks++;
+    if (strcmp(verb, "task.output") == 0) {
+        char *text = json_dumps(args, JSON_COMPACT | JSON_SORT_KEYS);
+        (void)snprintf(fake.asked, sizeof fake.asked, "%s", text);
+        free(text);
+    }
+    CHECK(look);
+    *err = strstr(look, "\"v\"") ? ERR_NONE : ERR_REFUSED;
+    return look;
+}
+
 static const char *canned(const char *verb, const json_t *args, enum err *err)
 {
     *err = ERR_NONE;
+    if (fake.looks && strncmp(verb, "task.", 5) == 0) {
+        return next_look(verb, args, err);
+    }
     if (strcmp(verb, "pool.show") == 0) {
         *err = fake.pool ? ERR_NONE : ERR_NOT_FOUND;
         return fake.pool ? fake.pool : no_pool;
@@ -917,6 +938,99 @@ static void a_character_that_was_printed_is_no_number(void **state)
     CHECK(strstr(fixture.out, "\"output\":\"7\""));
 }
 
+#define RUNS                                                                \
+    "{\"v\":1,\"node\":\"one\",\"state\":\"waiting\",\"work\":\"running\"," \
+    "\"agent\":\"two\"}"
+#define SEEN(token, attempt, out, err)                                  \
+    "{\"v\":1,\"node\":\"two\",\"running\":true,\"token\":" token       \
+    ",\"attempt\":" attempt ",\"stdout\":\"" out "\",\"stderr\":\"" err \
+    "\",\"cut\":0}"
+/* {"stdout": "abc", "stderr": "z"} */
+#define ENDED(state, attempts)                                                 \
+    "{\"v\":1,\"node\":\"one\",\"state\":\"" state "\",\"attempts\":" attempts \
+    ",\"error\":\"exit status 3\",\"output\":"                                 \
+    "\"82a67374646f7574a3616263a6737464657272a17a\"}"
+
+static void prints_what_is_written_so_far(void **state)
+{
+    (void)state;
+    fake.looks =
+        (const char *const[]){RUNS, SEEN("5", "1", "6162", "7a"), NULL};
+    CHECK(run("task logs 1-2", "") == 0);
+    check_out("ab");
+    assert_string_equal(fixture.talk,
+                        "ztroupe task logs: it still runs: --follow goes on "
+                        "until it ends\n");
+    fake.looks = (const char *const[]){
+        RUNS, "{\"why\":\"it is a function, and no command\"}", NULL};
+    CHECK(run("task logs 1-2", "") == 0);
+    check_says("it is a function, and no command");
+    fake.looks = (const char *const[]){
+        "{\"v\":1,\"state\":\"waiting\",\"work\":\"ready\",\"why\":\"its pool "
+        "is paused\"}",
+        NULL};
+    CHECK(run("task logs 1-2", "") == 0);
+    check_says("it does not run now: its pool is paused");
+}
+
+static void follows_what_is_written_until_the_end(void **state)
+{
+    (void)state;
+    fake.looks = (const char *const[]){
+        "{\"v\":1,\"state\":\"waiting\",\"work\":\"ready\",\"why\":\"all are "
+        "busy\"}",
+        RUNS,
+        SEEN("5", "1", "61", ""),
+        RUNS,
+        SEEN("5", "1", "62", "7a"),
+        RUNS,
+        "{\"v\":1,\"running\":false}",
+        ENDED("done", "1"),
+        NULL};
+    CHECK(run("task logs 1-2 --follow", "") == 0);
+    check_out("abc");
+    assert_string_equal(fixture.talk,
+                        "troupe task logs: it does not run now: all are busy\n"
+                        "troupe task logs: attempt 1 runs on two\nz");
+    assert_string_equal(fake.asked,
+                        "{\"id\":\"1-2\",\"name\":\"two\",\"stderr_at\":1,"
+                        "\"stdout_at\":2,\"token\":5}");
+}
+
+static void follows_onto_the_next_attempt(void **state)
+{
+    (void)state;
+    fake.looks = (const char *const[]){RUNS,
+                                       SEEN("5", "1", "6162", ""),
+                                       RUNS,
+                                       SEEN("9", "2", "61", ""),
+                                       ENDED("dead", "2"),
+                                       NULL};
+    CHECK(run("task logs 1-2 --follow", "") == 0);
+    check_out("abab"
+              "c");
+    check_says("attempt 2 runs on two; what the one before wrote last is not "
+               "kept");
+    check_says("the task is dead: exit status 3");
+    /* One that was not seen at all. */
+    fake.looks = (const char *const[]){RUNS, SEEN("5", "1", "6162", ""),
+                                       ENDED("done", "2"), NULL};
+    CHECK(run("task logs 1-2 --follow", "") == 0);
+    check_out("ababc");
+    check_says("attempt 2, which was the last:");
+    CHECK(run("task logs 1-2 --follow --json", "") == 2);
+}
+
+static void stops_following_at_ctrl_c(void **state)
+{
+    (void)state;
+    fixture.patience = 1;
+    fake.looks = (const char *const[]){RUNS, SEEN("5", "1", "61", ""), NULL};
+    CHECK(run("task logs 1-2 --follow", "") == 8);
+    check_says("Not waiting any longer; the task goes on.");
+    fixture.patience = UINT32_MAX;
+}
+
 /* ---- changing ---- */
 
 static void cancels_and_retries_tasks(void **state)
@@ -1072,6 +1186,10 @@ int main(void)
         TEST(shows_a_task_and_why),
         TEST(prints_a_tasks_output),
         TEST(a_character_that_was_printed_is_no_number),
+        TEST(prints_what_is_written_so_far),
+        TEST(follows_what_is_written_until_the_end),
+        TEST(follows_onto_the_next_attempt),
+        TEST(stops_following_at_ctrl_c),
         TEST(cancels_and_retries_tasks),
         TEST(sweeps_all_dead_letters),
         TEST(lists_pools_and_workers),

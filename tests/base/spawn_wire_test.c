@@ -66,6 +66,32 @@ static void reads_an_end_as_it_was_written(void **state)
     buffer_clear(&buffer);
 }
 
+static void reads_a_look_as_it_was_written(void **state)
+{
+    (void)state;
+    struct buffer buffer = {0};
+    struct spawn_look look;
+    struct spawn_looked looked;
+    CHECK_OK(spawn_wire_put_look(&buffer, &(struct spawn_look){7, 8, 9, 10}));
+    struct bytes message = first(&buffer);
+    CHECK(spawn_wire_kind(message) == SPAWN_LOOK);
+    CHECK_OK(spawn_wire_get_look(&look, message));
+    CHECK(look.ticket == 7 && look.number == 8);
+    CHECK(look.output_from == 9 && look.errors_from == 10);
+    CHECK_ERR(spawn_wire_get_looked(&looked, message), ERR_MALFORMED);
+    spawn_wire_take(&buffer, message);
+    CHECK_OK(spawn_wire_put_looked(
+        &buffer, &(struct spawn_looked){.number = 8,
+                                        .output = bytes_of_text("out"),
+                                        .errors = bytes_of_text("e"),
+                                        .cut_bytes = 5}));
+    CHECK_OK(spawn_wire_get_looked(&looked, first(&buffer)));
+    CHECK(looked.number == 8 && looked.cut_bytes == 5);
+    CHECK(bytes_are_equal(looked.output, bytes_of_text("out")));
+    CHECK(bytes_are_equal(looked.errors, bytes_of_text("e")));
+    buffer_clear(&buffer);
+}
+
 static void says_of_every_shorter_message_that_it_is_malformed(void **state)
 {
     (void)state;
@@ -119,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_a_command_as_it_was_written),
         cmocka_unit_test(reads_an_end_as_it_was_written),
+        cmocka_unit_test(reads_a_look_as_it_was_written),
         cmocka_unit_test(says_of_every_shorter_message_that_it_is_malformed),
         cmocka_unit_test(waits_for_whole_messages_and_refuses_endless_ones),
     };

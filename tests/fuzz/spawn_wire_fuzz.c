@@ -34,6 +34,8 @@ static enum err put_again(struct buffer *to, struct bytes message)
     struct spawn_plugin plugin;
     struct spawn_ended ended;
     struct spawn_progress progress;
+    struct spawn_look look;
+    struct spawn_looked looked;
     enum err err = ERR_MALFORMED;
     switch (spawn_wire_kind(message)) {
     case SPAWN_COMMAND:
@@ -52,6 +54,12 @@ static enum err put_again(struct buffer *to, struct bytes message)
     case SPAWN_PROGRESS:
         err = spawn_wire_get_progress(&progress, message);
         return err ? err : spawn_wire_put_progress(to, &progress);
+    case SPAWN_LOOK:
+        err = spawn_wire_get_look(&look, message);
+        return err ? err : spawn_wire_put_look(to, &look);
+    case SPAWN_LOOKED:
+        err = spawn_wire_get_looked(&looked, message);
+        return err ? err : spawn_wire_put_looked(to, &looked);
     default:
         return err;
     }

@@ -86,7 +86,9 @@ static struct metrics *metrics;
 static struct control *control;
 static struct dispatcher *dispatcher;
 static struct agent *agent;
-static const struct workers no_workers;
+static struct run *given; /* to the workers */
+static struct run_look *looking;
+static enum err look_err;
 static calls_handler *handler;
 static void *handler_context;
 static struct call *passed_call; /* to another node */
@@ -478,6 +480,65 @@ static void fill_zeros(void *context, void *to, size_t length)
 
 static const struct entropy no_entropy = {.fill = fill_zeros};
 
+/* ---- workers that do nothing, and are looked at ---- */
+
+static void take_pools(void *context, const struct task_pools *pools)
+{
+    (void)context;
+    (void)pools;
+}
+
+static void take_run(void *context, struct run *run)
+{
+    (void)context;
+    given = run;
+}
+
+static enum err take_look(void *context, struct run *run, struct run_look *look)
+{
+    (void)context;
+    assert(run == given && !looking);
+    looking = look_err ? NULL : look;
+    return look_err;
+}
+
+static void drop_look(void *context, struct run_look *look)
+{
+    (void)context;
+    looking = looking == look ? NULL : looking;
+}
+
+static const struct workers workers = {.set_pools = take_pools,
+                                       .start = take_run,
+                                       .look = take_look,
+                                       .unlook = drop_look};
+
+/* One of `thumbs`, by which attempts are known. */
+static void give_run(uint64_t id, uint64_t token)
+{
+    uint8_t message[256];
+    struct writer writer = writer_of(message, sizeof message);
+    struct task_assignment assignment = {
+        .id = id, .token = token, .attempt = 2};
+    agent_set_self(agent, 0);
+    CHECK_OK(agent_set_pools(agent, &host.view->pools));
+    pack_array(&writer, 4);
+    pack_uint(&writer, TASK_ASSIGN);
+    pack_text(&writer, "thumbs");
+    pack_array(&writer, 1);
+    task_assignment_encode(&assignment, &writer);
+    pack_uint(&writer, 0);
+    CHECK_OK(agent_receive(agent, 0, writer_bytes(&writer)));
+    CHECK(given && given->token == token);
+}
+
+static void end_run(void)
+{
+    given->done(given,
+                &(struct run_result){.status = RUN_CANCELLED, .why = ""});
+    given = NULL;
+}
+
 /* Alpha leads all shards' coordinators. */
 static void open_tasks(void)
 {
@@ -496,7 +557,7 @@ static void open_tasks(void)
     CHECK_OK(agent_open(&agent,
                         &(struct agent_home){.clock = &clock_table,
                                              .entropy = &no_entropy,
-                                             .workers = &no_workers,
+                                             .workers = &workers,
                                              .send = send_nothing,
                                              .each_node = visit_nobody,
                                              .wake = wake_nobody},
@@ -600,9 +661,13 @@ static int set_up(void **state)
                                                    .metrics = metrics,
                                                    .dispatcher = dispatcher,
                                                    .agent = agent,
+                                                   .workers = &workers,
                                                    .clock = &clock_table}));
     passed_call = NULL;
     routed = NULL;
+    given = NULL;
+    looking = NULL;
+    look_err = ERR_NONE;
     return 0;
 }
 
@@ -2296,6 +2361,96 @@ static void passes_on_what_a_client_may_see(void **state)
     passed_call->done(passed_call, ERR_NOT_LEADER, (struct bytes){0});
 }
 
+static void check_bytes(const char *key, const char *expected)
+{
+    struct reader reader = answer_of(key);
+    CHECK(bytes_are_equal(pack_read_bin(&reader), bytes_of_text(expected)));
+}
+
+/* What it has written, as who asked is told. */
+static void tell_written(const char *output, const char *errors)
+{
+    struct run_look *look = looking;
+    looking = NULL;
+    look->done(look, ERR_NONE,
+               &(struct run_written){.output = bytes_of_text(output),
+                                     .errors = bytes_of_text(errors),
+                                     .cut_bytes = 3});
+}
+
+static void tells_what_a_command_has_written_so_far(void **state)
+{
+    (void)state;
+    uint64_t id = task_id(1, 7);
+    give_run(id, 70);
+    ask("task.output", ARGS(task_arg(id), {.key = "token", .number = 70},
+                            {.key = "stdout_at", .number = 5}));
+    CHECK(!asked.is_answered && looking);
+    CHECK(looking->output_from == 5 && looking->errors_from == 0);
+    tell_written("more", "oh");
+    check_answered();
+    check_bytes("stdout", "more");
+    check_bytes("stderr", "oh");
+    CHECK(number_in(answer_of("stdout_at")) == 5);
+    CHECK(number_in(answer_of("attempt")) == 2);
+    CHECK(number_in(answer_of("token")) == 70);
+    CHECK(number_in(answer_of("cut")) == 3);
+    /* What is known is of another attempt. */
+    ask("task.output", ARGS(task_arg(id), {.key = "token", .number = 69},
+                            {.key = "stdout_at", .number = 5}));
+    CHECK(looking->output_from == 0);
+    tell_written("all", "");
+    CHECK(number_in(answer_of("stdout_at")) == 0);
+    end_run();
+}
+
+static bool says_that_it_runs(void)
+{
+    struct reader reader = answer_of("running");
+    return pack_read_bool(&reader);
+}
+
+static void tells_whether_a_command_runs_here(void **state)
+{
+    (void)state;
+    uint64_t id = task_id(1, 7);
+    ask("task.output", ARGS(task_arg(id)));
+    check_answered();
+    CHECK(!says_that_it_runs());
+    give_run(id, 70);
+    look_err = ERR_NOT_FOUND; /* it waits for a worker */
+    ask("task.output", ARGS(task_arg(id)));
+    CHECK(says_that_it_runs());
+    look_err = ERR_REFUSED;
+    ask("task.output", ARGS(task_arg(id)));
+    check_refused(ERR_REFUSED,
+                  "what a task of pool thumbs writes is seen when it has "
+                  "ended: it is a function, and no command");
+    look_err = ERR_NONE;
+    ask("task.output", ARGS(task_arg(id)));
+    looking->done(looking, ERR_CLOSED, NULL); /* it ends meanwhile */
+    looking = NULL;
+    CHECK(!says_that_it_runs());
+    ask_client("emails", "task.output", ARGS(task_arg(id)));
+    CHECK_ERR(asked.err, ERR_NOT_FOUND);
+    end_run();
+    ask("task.output", ARGS(task_arg(id))); /* ended, and not recorded yet */
+    CHECK(!says_that_it_runs());
+}
+
+static void looks_no_more_when_it_ends(void **state)
+{
+    (void)state;
+    uint64_t id = task_id(1, 7);
+    give_run(id, 70);
+    ask("task.output", ARGS(task_arg(id)));
+    CHECK(looking);
+    control_close(&control);
+    CHECK(!looking);
+    CHECK_ERR(asked.err, ERR_CLOSED);
+    end_run();
+}
+
 /* ---- pools ---- */
 
 static void shows_clients_their_pools_alone(void **state)
@@ -2479,6 +2634,9 @@ int main(void)
         TEST(lists_few_places_at_a_time),
         TEST(shows_clients_the_tasks_of_their_pools_alone),
         TEST(passes_on_what_a_client_may_see),
+        TEST(tells_what_a_command_has_written_so_far),
+        TEST(tells_whether_a_command_runs_here),
+        TEST(looks_no_more_when_it_ends),
         TEST(shows_clients_their_pools_alone),
         TEST(sums_what_it_has_of_a_pool),
         TEST(sets_a_pool_in_the_operators_name),

@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/owner.h"
 #include "base/posix/posix_clock.h"
 #include "base/time_units.h"
 #include "tests/support/temp_folder.h"
@@ -256,6 +257,166 @@ static void keeps_the_beginning_of_a_flood_and_counts_the_rest(void **state)
     CHECK(says(&run, "9995904 bytes of output were cut"));
     test_crew_close(&crew);
 }
+
+/* ---- looking at what they write ---- */
+
+struct test_look {
+    struct run_look look;
+    struct test_crew *crew;
+    bool is_over;
+    enum err err;
+    char output[8192];
+    char errors[8192];
+    uint64_t cut_bytes;
+};
+
+static void copy_text(char *to, struct bytes bytes)
+{
+    CHECK(bytes.length < 8192);
+    if (bytes.length > 0) {
+        memcpy(to, bytes.data, bytes.length);
+    }
+    to[bytes.length] = '\0';
+}
+
+static void on_looked(struct run_look *of,
+                      enum err err,
+                      const struct run_written *written)
+{
+    struct test_look *look = OWNER_OF(of, struct test_look, look);
+    CHECK(!look->is_over && (err != ERR_NONE) == !written);
+    look->is_over = true;
+    look->err = err;
+    if (written) {
+        copy_text(look->output, written->output);
+        copy_text(look->errors, written->errors);
+        look->cut_bytes = written->cut_bytes;
+    }
+    reactor_stop(look->crew->reactor);
+}
+
+static enum err begin_look(struct test_look *look,
+                           struct test_run *run,
+                           uint64_t from)
+{
+    const struct workers *workers = run->crew->workers;
+    *look = (struct test_look){
+        .look = {.done = on_looked, .output_from = from, .errors_from = from},
+        .crew = run->crew};
+    return workers->look(workers->context, &run->run, &look->look);
+}
+
+/* What it has written from there on, when it is so much. */
+static void await_output(struct test_look *look,
+                         struct test_run *run,
+                         uint64_t from,
+                         size_t bytes)
+{
+    do {
+        CHECK_OK(begin_look(look, run, from));
+        while (!look->is_over) {
+            test_crew_turn(run->crew);
+        }
+        CHECK_OK(look->err);
+    } while (strlen(look->output) < bytes);
+}
+
+static void shows_what_a_command_has_written_so_far(void **state)
+{
+    (void)state;
+    struct test_crew crew;
+    struct test_run run;
+    struct test_look look;
+    open_crew(&crew, TASK_EXEC);
+    test_crew_shell(&crew, &run,
+                    "echo to-err >&2; echo one; echo two; exec sleep 1000");
+    await_output(&look, &run, 0, strlen("one\ntwo\n"));
+    CHECK(strcmp(look.output, "one\ntwo\n") == 0);
+    CHECK(strcmp(look.errors, "to-err\n") == 0 && look.cut_bytes == 0);
+    await_output(&look, &run, 4, strlen("two\n"));
+    CHECK(strcmp(look.output, "two\n") == 0);
+    CHECK(strcmp(look.errors, "rr\n") == 0);
+    await_output(&look, &run, 1000, 0);
+    CHECK(look.output[0] == '\0' && look.errors[0] == '\0');
+    crew.workers->cancel(crew.workers->context, &run.run);
+    test_crew_wait_all(&crew);
+    test_crew_close(&crew);
+}
+
+static void shows_no_more_of_a_command_than_is_kept(void **state)
+{
+    (void)state;
+    struct test_crew crew;
+    struct test_run run;
+    struct test_look look;
+    open_crew(&crew, TASK_EXEC);
+    test_crew_shell(&crew, &run,
+                    "head -c 10000 /dev/zero | tr '\\0' x; exec sleep 1000");
+    do {
+        await_output(&look, &run, 0, 4096);
+    } while (look.cut_bytes < 10000 - 4096);
+    CHECK(strlen(look.output) == 4096 && look.cut_bytes == 10000 - 4096);
+    crew.workers->cancel(crew.workers->context, &run.run);
+    test_crew_wait_all(&crew);
+    test_crew_close(&crew);
+}
+
+static void who_looks_is_told_that_a_command_has_ended(void **state)
+{
+    (void)state;
+    struct test_crew crew;
+    struct test_run runs[2];
+    struct test_look looks[3];
+    open_crew(&crew, TASK_EXEC);
+    crew.pool.workers = 1;
+    test_crew_set_pool(&crew);
+    test_crew_shell(&crew, &runs[0], "exec sleep 1000");
+    test_crew_shell(&crew, &runs[1], "echo");
+    CHECK_ERR(begin_look(&looks[0], &runs[1], 0), ERR_NOT_FOUND);
+    crew.workers->cancel(crew.workers->context, &runs[0].run);
+    /* Whether it is seen before the end or not: both hear something; who does
+     * not want to know any more does not. */
+    for (uint32_t i = 0; i < 3; i++) {
+        CHECK_OK(begin_look(&looks[i], &runs[0], 0));
+    }
+    crew.workers->unlook(crew.workers->context, &looks[1].look);
+    crew.workers->unlook(crew.workers->context, &looks[1].look);
+    test_crew_wait_all(&crew);
+    CHECK(looks[0].is_over && !looks[1].is_over && looks[2].is_over);
+    test_crew_close(&crew);
+}
+
+static void only_so_many_look_at_a_time(void **state)
+{
+    (void)state;
+    struct test_crew crew;
+    struct test_run run;
+    static struct test_look looks[65];
+    open_crew(&crew, TASK_EXEC);
+    test_crew_shell(&crew, &run, "exec sleep 1000");
+    for (uint32_t i = 0; i < 64; i++) {
+        CHECK_OK(begin_look(&looks[i], &run, 0));
+    }
+    CHECK_ERR(begin_look(&looks[64], &run, 0), ERR_FULL);
+    crew.workers->cancel(crew.workers->context, &run.run);
+    test_crew_wait_all(&crew);
+    test_crew_close(&crew);
+}
+
+static void nothing_is_seen_of_a_plugin_before_its_end(void **state)
+{
+    (void)state;
+    struct test_crew crew;
+    struct test_run run;
+    struct test_look look;
+    open_crew(&crew, TASK_PLUGIN);
+    test_crew_start(&crew, &run, bytes_of_text("echo"));
+    CHECK_ERR(begin_look(&look, &run, 0), ERR_REFUSED);
+    test_crew_wait_all(&crew);
+    test_crew_close(&crew);
+}
+
+/* ---- what they leave ---- */
 
 static void kills_what_a_command_has_left_in_its_group(void **state)
 {
@@ -627,6 +788,11 @@ int main(int count, char **values)
         cmocka_unit_test(runs_as_the_pool_s_user),
         cmocka_unit_test(ends_one_that_hangs_when_its_time_is_over),
         cmocka_unit_test(keeps_the_beginning_of_a_flood_and_counts_the_rest),
+        cmocka_unit_test(shows_what_a_command_has_written_so_far),
+        cmocka_unit_test(shows_no_more_of_a_command_than_is_kept),
+        cmocka_unit_test(who_looks_is_told_that_a_command_has_ended),
+        cmocka_unit_test(only_so_many_look_at_a_time),
+        cmocka_unit_test(nothing_is_seen_of_a_plugin_before_its_end),
         cmocka_unit_test(kills_what_a_command_has_left_in_its_group),
         cmocka_unit_test(what_has_left_its_group_ends_with_the_node),
         cmocka_unit_test(names_the_signal_that_ended_a_command),

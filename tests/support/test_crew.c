@@ -135,8 +135,7 @@ void test_crew_shell(struct test_crew *crew,
     test_crew_command(crew, run, (const char *[]){"sh", "-c", shell, NULL});
 }
 
-/* Until something has happened. */
-static void turn(struct test_crew *crew)
+void test_crew_turn(struct test_crew *crew)
 {
     reactor_timer_set(crew->reactor, &crew->watchdog, WATCHDOG_NS);
     reactor_run(crew->reactor);
@@ -147,7 +146,7 @@ void test_crew_wait(struct test_crew *crew, uint32_t count)
 {
     uint32_t until = crew->ended + count;
     while (crew->ended < until) {
-        turn(crew);
+        test_crew_turn(crew);
     }
 }
 
@@ -160,7 +159,7 @@ void test_crew_wait_progress(struct test_crew *crew, struct test_run *run)
 {
     uint32_t before = run->progress_count;
     while (run->progress_count == before) {
-        turn(crew);
+        test_crew_turn(crew);
     }
 }
 

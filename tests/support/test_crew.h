@@ -62,8 +62,10 @@ void test_crew_command(struct test_crew *crew,
                        struct test_run *run,
                        const char *const *arguments);
 
-/* Until so many more runs have ended; or, with _all(), all. Fails after a
- * minute. */
+/* Until something has stopped the reactor. Fails after a minute. */
+void test_crew_turn(struct test_crew *crew);
+
+/* Until so many more runs have ended; or, with _all(), all. */
 void test_crew_wait(struct test_crew *crew, uint32_t count);
 void test_crew_wait_all(struct test_crew *crew);
 /* Until there was progress of a run. */
