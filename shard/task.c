@@ -154,13 +154,19 @@ void task_spec_decode(struct task_spec *out, struct reader *reader)
     out->timeout_ms = (uint32_t)numbers[4];
 }
 
+uint32_t task_pool_shard(const char *pool, uint32_t shard_count)
+{
+    return shard_of_key(bytes_of_text("pool"), bytes_of_text(pool),
+                        shard_count);
+}
+
 uint32_t task_spec_shard(const struct task_spec *spec,
                          const struct task_pool *pool,
                          uint32_t shard_count)
 {
     struct bytes name = bytes_of_text(pool->name);
     if (task_pool_is_single(pool)) {
-        return shard_of_key(bytes_of_text("pool"), name, shard_count);
+        return task_pool_shard(pool->name, shard_count);
     }
     /* What must be in order must be together; a key that is given as well is
      * then unique among those of the same order. */

@@ -78,6 +78,9 @@ void task_spec_encode(const struct task_spec *spec, struct writer *writer);
 /* Fields that a newer release has added are skipped; fails the reader. */
 void task_spec_decode(struct task_spec *out, struct reader *reader);
 
+/* The shard of a pool's name: what a pool has once is there. */
+uint32_t task_pool_shard(const char *pool, uint32_t shard_count);
+
 /* Where it belongs: the shard of its key, or order key, or that of a pool which
  * is single; UINT32_MAX: wherever there is room. */
 uint32_t task_spec_shard(const struct task_spec *spec,

@@ -6,25 +6,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/*
- * Outcomes, as the log has them:
- *
- *   SUBMIT  [1, pool, submission, first sequence, [spec ...], reply]
- *   ENDS    [2, [end ...]]
- *   REVIVE  [3, [id ...]]
- *   PURGE   [4, [id ...]]
- *   TRIM    [5, [[pool, before ms, keyed before ms, bytes, dead] ...]]
- *   MARK    [6, sequence]
- */
-enum outcome_kind {
-    OUTCOME_SUBMIT = 1,
-    OUTCOME_ENDS,
-    OUTCOME_REVIVE,
-    OUTCOME_PURGE,
-    OUTCOME_TRIM,
-    OUTCOME_MARK,
-};
-
 #define SUBMIT_FIELD_COUNT 6
 #define TRIM_FIELD_COUNT 5
 
@@ -235,6 +216,39 @@ static enum err refuse_all(const struct submission_request *request,
     return reply->failed ? ERR_TOO_LARGE : ERR_NONE;
 }
 
+enum err submission_decide(struct book *book,
+                           struct submission_made *made,
+                           struct machine_decision *decision)
+{
+    const struct submission_request *request = made->request;
+    uint8_t *outcome_at = decision->outcome.next;
+    uint8_t *reply_at = decision->reply.next;
+    made->specs = &decision->outcome;
+    pack_array(&decision->outcome, SUBMIT_FIELD_COUNT);
+    pack_uint(&decision->outcome, OUTCOME_SUBMIT);
+    pack_str(&decision->outcome, request->pool);
+    pack_uint(&decision->outcome, request->submission);
+    pack_uint(&decision->outcome, made->first);
+    enum err err = submission_make(book, made, &decision->reply);
+    if (err) {
+        return err;
+    }
+    struct bytes reply =
+        bytes_of(reply_at, (size_t)(decision->reply.next - reply_at));
+    pack_bin(&decision->outcome,
+             request->submission != 0 ? reply : (struct bytes){0});
+    if (made->tasks.count == 0 && request->submission == 0) {
+        decision->outcome.next = outcome_at; /* nothing happens */
+        return ERR_NONE;
+    }
+    err = decision->outcome.failed ? ERR_TOO_LARGE
+                                   : keep_batch(book, made, reply);
+    if (err) {
+        submission_undo(book, made);
+    }
+    return err;
+}
+
 static enum err decide_submit(struct book *book,
                               const struct machine_stamp *stamp,
                               struct bytes command,
@@ -243,8 +257,7 @@ static enum err decide_submit(struct book *book,
     struct submission_request request;
     struct submission_made made = {.request = &request,
                                    .first = book->next_sequence,
-                                   .now_ms = stamp->wall_ms,
-                                   .specs = &decision->outcome};
+                                   .now_ms = stamp->wall_ms};
     struct bytes known;
     enum err err = submission_read(&request, command);
     if (err) {
@@ -259,31 +272,7 @@ static enum err decide_submit(struct book *book,
     if (err) {
         return refuse_all(&request, err, &decision->reply);
     }
-    uint8_t *outcome_at = decision->outcome.next;
-    uint8_t *reply_at = decision->reply.next;
-    pack_array(&decision->outcome, SUBMIT_FIELD_COUNT);
-    pack_uint(&decision->outcome, OUTCOME_SUBMIT);
-    pack_str(&decision->outcome, request.pool);
-    pack_uint(&decision->outcome, request.submission);
-    pack_uint(&decision->outcome, made.first);
-    err = submission_make(book, &made, &decision->reply);
-    if (err) {
-        return err;
-    }
-    struct bytes reply =
-        bytes_of(reply_at, (size_t)(decision->reply.next - reply_at));
-    pack_bin(&decision->outcome,
-             request.submission != 0 ? reply : (struct bytes){0});
-    if (made.tasks.count == 0 && request.submission == 0) {
-        decision->outcome.next = outcome_at; /* nothing happens */
-        return ERR_NONE;
-    }
-    err = decision->outcome.failed ? ERR_TOO_LARGE
-                                   : keep_batch(book, &made, reply);
-    if (err) {
-        submission_undo(book, &made);
-    }
-    return err;
+    return submission_decide(book, &made, decision);
 }
 
 static enum err remember(struct book *book,
@@ -364,9 +353,9 @@ static enum err apply_specs(struct book *book,
     return err;
 }
 
-static enum err apply_submit(struct book *book,
-                             const struct machine_stamp *stamp,
-                             struct reader *reader)
+enum err submission_apply(struct book *book,
+                          const struct machine_stamp *stamp,
+                          struct reader *reader)
 {
     struct bytes name = pack_read_str(reader);
     uint64_t submission = pack_read_uint(reader);
@@ -607,8 +596,11 @@ static enum err decide_trim(struct book *book,
                             const struct machine_stamp *stamp,
                             struct machine_decision *decision)
 {
+    uint32_t gone = schedules_count_gone(book, stamp->wall_ms);
     uint8_t *outcome_at = decision->outcome.next;
-    size_t array_at = open_outcome(&decision->outcome, OUTCOME_TRIM);
+    pack_array(&decision->outcome, gone > 0 ? 3 : 2);
+    pack_uint(&decision->outcome, OUTCOME_TRIM);
+    size_t array_at = pack_array_begin(&decision->outcome);
     uint32_t count = 0;
     for (struct book_pool *pool = book->state.pools; pool; pool = pool->next) {
         struct trim trim = trim_of(book, pool, stamp->wall_ms);
@@ -617,7 +609,12 @@ static enum err decide_trim(struct book *book,
             count++;
         }
     }
-    close_outcome(&decision->outcome, outcome_at, array_at, count);
+    if (gone > 0) {
+        pack_count(&decision->outcome, array_at, count);
+        schedules_write_gone(book, stamp->wall_ms, gone, &decision->outcome);
+    } else {
+        close_outcome(&decision->outcome, outcome_at, array_at, count);
+    }
     if (decision->outcome.failed) {
         return ERR_TOO_LARGE;
     }
@@ -627,7 +624,7 @@ static enum err decide_trim(struct book *book,
 
 bool book_has_to_trim(const struct book *book, int64_t now_ms)
 {
-    bool is_due = false;
+    bool is_due = schedules_count_gone(book, now_ms) > 0;
     for (struct book_pool *pool = book->state.pools; pool; pool = pool->next) {
         struct trim trim = trim_of(book, pool, now_ms);
         is_due = is_due || trim_is_due(&trim, false);
@@ -635,7 +632,9 @@ bool book_has_to_trim(const struct book *book, int64_t now_ms)
     return is_due;
 }
 
-static enum err apply_trim(struct book *book, struct reader *reader)
+static enum err apply_trim(struct book *book,
+                           uint32_t fields,
+                           struct reader *reader)
 {
     uint32_t count = pack_read_array(reader);
     book->is_trimming = false;
@@ -651,6 +650,9 @@ static enum err apply_trim(struct book *book, struct reader *reader)
             return ERR_MALFORMED;
         }
         state_trim(&book->state, &trim, false);
+    }
+    if (fields > 2) {
+        schedules_forget(&book->state, reader);
     }
     return ERR_NONE;
 }
@@ -696,6 +698,8 @@ static enum err on_decide(void *context,
         return decide_trim(book, stamp, decision);
     case BOOK_MARK:
         return decide_mark(book, command, decision);
+    case BOOK_FIRE:
+        return schedule_decide(book, stamp, command, decision);
     default:
         return ERR_MALFORMED;
     }
@@ -712,16 +716,17 @@ static enum err on_apply(void *context,
     uint64_t kind = pack_read_uint(&reader);
     enum err err = ERR_MALFORMED;
     (void)index;
-    (void)fields;
     if (kind == OUTCOME_SUBMIT) {
-        err = apply_submit(book, stamp, &reader);
+        err = submission_apply(book, stamp, &reader);
     } else if (kind == OUTCOME_ENDS) {
         err = apply_ends(book, stamp, &reader);
     } else if (kind == OUTCOME_REVIVE || kind == OUTCOME_PURGE) {
         apply_ids(book, stamp, (enum outcome_kind)kind, &reader);
         err = ERR_NONE;
     } else if (kind == OUTCOME_TRIM) {
-        err = apply_trim(book, &reader);
+        err = apply_trim(book, fields, &reader);
+    } else if (kind == OUTCOME_FIRE) {
+        err = schedule_apply(book, stamp, &reader);
     } else if (kind == OUTCOME_MARK) {
         book->state.marked = pack_read_uint(&reader);
         book->config.events.on_marked(book->config.events.context);
@@ -758,6 +763,7 @@ static void on_drop(void *context)
         free(batch);
     }
     book->last_batch = NULL;
+    schedules_drop(&book->state);
     book->is_trimming = false;
     book->next_sequence = book->state.next_sequence;
     drop_volatile(book, &book->state.waiting);
@@ -912,6 +918,7 @@ uint64_t book_digest(const struct book *book)
             const struct task_list *list = &pool->ended[false].lists[i];
             digest += list->first ? digest_of_list(list, i) : 0;
         }
+        digest += schedules_digest(pool);
     }
     for (uint32_t i = 0; i < state->submission_count; i++) {
         uint32_t at = (state->submission_next + i) % state->submission_count;

@@ -191,6 +191,7 @@ enum book_inner_kind {
                   before they are */
     BOOK_TRIM, /* forget what has ended long ago, and what is too much, by the
                   pools' settings */
+    BOOK_FIRE, /* book_fire_encode() */
 };
 
 /* Whether a command is one of these. */
@@ -215,6 +216,23 @@ void book_end_encode(const struct book_end *end, struct writer *writer);
 void book_mark_encode(struct writer *writer, uint64_t sequence);
 /* [kind] */
 void book_trim_encode(struct writer *writer);
+
+/* An occurrence of a schedule, that moves it on: to `due_s`, past `passed`
+ * others. Nothing happens if it is there already, so that each has one task at
+ * the most, whoever leads. */
+struct book_fire {
+    struct bytes pool;
+    struct bytes schedule;
+    int64_t due_s;                /* Unix time */
+    uint64_t passed;              /* occurrences without a task, counted */
+    const struct task_spec *task; /* NULL: this one is passed over as well */
+};
+
+/* [kind, pool, schedule, due, passed, [spec] or []]. ERR_FULL (the pool has no
+ * room, or remembers too many schedules), ERR_NOT_FOUND (no such pool):
+ * nothing happens */
+size_t book_fire_bytes_max(const struct book_fire *fire);
+void book_fire_encode(const struct book_fire *fire, struct writer *writer);
 
 /* ---- volatile tasks: the leader alone has them ---- */
 
@@ -301,6 +319,20 @@ uint32_t book_walk(const struct book *book,
                    uint32_t place,
                    void (*visit)(void *context, const struct task *task),
                    void *context);
+
+#define BOOK_NO_TIME INT64_MIN
+
+/* How far a schedule is. */
+struct book_schedule {
+    int64_t due_s;     /* of the occurrence that it was moved to last */
+    int64_t decided_s; /* the same, all that was decided included */
+    uint64_t task;     /* of the last that has one; 0: none yet */
+    uint64_t passed;   /* occurrences, in all */
+};
+/* What was never moved on is at BOOK_NO_TIME. */
+struct book_schedule book_schedule(const struct book *book,
+                                   struct bytes pool,
+                                   struct bytes schedule);
 
 /* Equal on replicas that have applied the same. */
 uint64_t book_digest(const struct book *book);

@@ -3,6 +3,7 @@
  *
  *   task_book.c            commands: what is decided, what is applied
  *   task_book_table.c      the tables: by id, by key, lists, pools
+ *   task_book_schedule.c   how far schedules are
  *   task_book_snapshot.c   snapshots
  *   task_book_volatile.c   tasks that the leader alone has
  *   task_book_wire.c       requests and commands, written
@@ -12,6 +13,28 @@
 #define SHARD_TASK_BOOK_CORE_H
 
 #include "shard/task_book.h"
+
+/*
+ * Outcomes, as the log has them:
+ *
+ *   SUBMIT  [1, pool, submission, first sequence, [spec ...], reply]
+ *   ENDS    [2, [end ...]]
+ *   REVIVE  [3, [id ...]]
+ *   PURGE   [4, [id ...]]
+ *   TRIM    [5, [[pool, before ms, keyed before ms, bytes, dead] ...],
+ *            [[pool, schedule] ...]]: the last only if there are some
+ *   MARK    [6, sequence]
+ *   FIRE    [7, pool, schedule, due s, passed, SUBMIT or nil]
+ */
+enum outcome_kind {
+    OUTCOME_SUBMIT = 1,
+    OUTCOME_ENDS,
+    OUTCOME_REVIVE,
+    OUTCOME_PURGE,
+    OUTCOME_TRIM,
+    OUTCOME_MARK,
+    OUTCOME_FIRE,
+};
 
 /* In some order; through older and newer. */
 struct task_list {
@@ -33,9 +56,16 @@ struct ended {
     uint64_t bytes; /* of the first two */
 };
 
+struct schedule_row {
+    struct schedule_row *next;
+    char name[CERTIFICATE_NAME_BYTES];
+    struct book_schedule is;
+};
+
 struct book_pool {
     struct book_pool *next;
     char name[CERTIFICATE_NAME_BYTES];
+    struct schedule_row *schedules;
     struct book_pool_stats stats;
     uint64_t pending;      /* submitted, not applied */
     struct ended ended[2]; /* durable, volatile */
@@ -227,6 +257,46 @@ void submission_undo(struct book *book, struct submission_made *made);
 FALLIBLE submission_pool(const struct book *book,
                          const struct submission_request *request,
                          const struct task_pool **out);
+
+/* Write the outcome of what is made, as apply_submission() takes it, behind
+ * what stands in the decision; nothing, if no task is accepted and nobody asks
+ * again. What it came to is in the reply. */
+FALLIBLE submission_decide(struct book *book,
+                           struct submission_made *made,
+                           struct machine_decision *decision);
+FALLIBLE submission_apply(struct book *book,
+                          const struct machine_stamp *stamp,
+                          struct reader *reader);
+
+/* ---- task_book_schedule.c ---- */
+
+FALLIBLE schedule_decide(struct book *book,
+                         const struct machine_stamp *stamp,
+                         struct bytes command,
+                         struct machine_decision *decision);
+FALLIBLE schedule_apply(struct book *book,
+                        const struct machine_stamp *stamp,
+                        struct reader *reader);
+
+/* What was decided and is not applied is dropped. */
+void schedules_drop(struct book_state *state);
+
+/* NULL: no memory (schedule_claim()), none (schedule_find()). */
+struct schedule_row *schedule_find(const struct book_pool *pool,
+                                   struct bytes name);
+struct schedule_row *schedule_claim(struct book_pool *pool, struct bytes name);
+void schedules_free(struct book_pool *pool);
+
+/* Schedules that their pools do not have any more: how many of them may be
+ * forgotten; an array of them, [pool, name] each; forget those in an array. */
+uint32_t schedules_count_gone(const struct book *book, int64_t now_ms);
+void schedules_write_gone(const struct book *book,
+                          int64_t now_ms,
+                          uint32_t count,
+                          struct writer *outcome);
+void schedules_forget(struct book_state *state, struct reader *reader);
+
+uint64_t schedules_digest(const struct book_pool *pool);
 
 /* ---- task_book_snapshot.c ---- */
 

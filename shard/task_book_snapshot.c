@@ -2,11 +2,13 @@
  * Snapshots of a book: pieces of whole records, each a MessagePack array that
  * begins with its tag:
  *
- *   HEAD        [1, version, next sequence, marked, tasks, submissions]
+ *   HEAD        [1, version, next sequence, marked, tasks, submissions,
+ *                schedules]: the last only if there are some
  *   POOL        [2, name, [accepted, done, dead, retried, dead dropped]]
  *   TASK        [3, pool, state, sequence, accepted ms, at ms, attempts,
  *                payload, output, why, priority, extra ...]
  *   SUBMISSION  [4, id, reply], oldest first
+ *   SCHEDULE    [5, pool, name, due s, task, passed]
  *
  *   extra       key, spec hash, order, tenant, until ms, attempts, timeout,
  *               [after ...]
@@ -30,9 +32,16 @@
 #define TASK_FIELD_COUNT 11
 #define EXTRA_FIELD_COUNT 8
 #define SUBMISSION_FIELD_COUNT 3
+#define SCHEDULE_FIELD_COUNT 6
 #define RECORD_BYTES 256 /* beside what has a length of its own */
 
-enum record_tag { TAG_HEAD = 1, TAG_POOL, TAG_TASK, TAG_SUBMISSION };
+enum record_tag {
+    TAG_HEAD = 1,
+    TAG_POOL,
+    TAG_TASK,
+    TAG_SUBMISSION,
+    TAG_SCHEDULE,
+};
 
 /* ---- writing ---- */
 
@@ -141,6 +150,48 @@ static bool copy_pool(struct copy *copy, const struct book_pool *pool)
     return close_record(copy, &writer);
 }
 
+static bool copy_schedule(struct copy *copy,
+                          const struct book_pool *pool,
+                          const struct schedule_row *row)
+{
+    struct writer writer = open_record(copy, RECORD_BYTES);
+    if (writer.failed) {
+        return false;
+    }
+    pack_array(&writer, SCHEDULE_FIELD_COUNT);
+    pack_uint(&writer, TAG_SCHEDULE);
+    pack_text(&writer, pool->name);
+    pack_text(&writer, row->name);
+    pack_int(&writer, row->is.due_s);
+    pack_uint(&writer, row->is.task);
+    pack_uint(&writer, row->is.passed);
+    return close_record(copy, &writer);
+}
+
+/* What was never moved on is as if it were not there. */
+static bool copy_schedules(struct copy *copy, const struct book_pool *pool)
+{
+    for (const struct schedule_row *row = pool->schedules; row;
+         row = row->next) {
+        if (row->is.due_s != BOOK_NO_TIME && !copy_schedule(copy, pool, row)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static uint64_t schedule_count(const struct book_state *state)
+{
+    uint64_t count = 0;
+    for (const struct book_pool *pool = state->pools; pool; pool = pool->next) {
+        for (const struct schedule_row *row = pool->schedules; row;
+             row = row->next) {
+            count += row->is.due_s != BOOK_NO_TIME;
+        }
+    }
+    return count;
+}
+
 static bool copy_submissions(struct copy *copy, const struct book_state *state)
 {
     for (uint32_t i = 0; i < state->submission_count; i++) {
@@ -195,13 +246,17 @@ static bool copy_head(struct copy *copy, const struct book_state *state)
     if (writer.failed) {
         return false;
     }
-    pack_array(&writer, HEAD_FIELD_COUNT);
+    uint64_t schedules = schedule_count(state);
+    pack_array(&writer, HEAD_FIELD_COUNT + (schedules > 0));
     pack_uint(&writer, TAG_HEAD);
     pack_uint(&writer, SNAPSHOT_VERSION);
     pack_uint(&writer, state->next_sequence);
     pack_uint(&writer, state->marked);
     pack_uint(&writer, durable_count(state));
     pack_uint(&writer, submission_count(state));
+    if (schedules > 0) {
+        pack_uint(&writer, schedules);
+    }
     return close_record(copy, &writer);
 }
 
@@ -210,7 +265,7 @@ static bool copy_all(struct copy *copy, const struct book_state *state)
     bool is_copied = copy_head(copy, state);
     for (const struct book_pool *pool = state->pools; pool && is_copied;
          pool = pool->next) {
-        is_copied = copy_pool(copy, pool);
+        is_copied = copy_pool(copy, pool) && copy_schedules(copy, pool);
     }
     is_copied = is_copied && copy_list(copy, &state->waiting);
     for (const struct book_pool *pool = state->pools; pool; pool = pool->next) {
@@ -265,7 +320,9 @@ struct restored {
     struct book_state state; /* first: this is what the book points to */
     uint64_t promised_tasks;
     uint64_t promised_submissions;
+    uint64_t promised_schedules;
     uint64_t submissions;
+    uint64_t schedules;
     bool has_head;
 };
 
@@ -286,7 +343,9 @@ enum err book_restore_begin(void *context)
     return ERR_NONE;
 }
 
-static enum err read_head(struct restored *restored, struct reader *reader)
+static enum err read_head(struct restored *restored,
+                          uint32_t field_count,
+                          struct reader *reader)
 {
     if (pack_read_uint(reader) != SNAPSHOT_VERSION || restored->has_head) {
         return ERR_MALFORMED;
@@ -295,6 +354,8 @@ static enum err read_head(struct restored *restored, struct reader *reader)
     restored->state.marked = pack_read_uint(reader);
     restored->promised_tasks = pack_read_uint(reader);
     restored->promised_submissions = pack_read_uint(reader);
+    restored->promised_schedules =
+        field_count > HEAD_FIELD_COUNT ? pack_read_uint(reader) : 0;
     restored->has_head = true;
     return ERR_NONE;
 }
@@ -321,6 +382,30 @@ static enum err read_pool(struct restored *restored, struct reader *reader)
     pool->stats.dead_total = pack_read_uint(reader);
     pool->stats.retried_total = pack_read_uint(reader);
     pool->stats.dead_dropped = pack_read_uint(reader);
+    return ERR_NONE;
+}
+
+static enum err read_schedule(struct restored *restored, struct reader *reader)
+{
+    struct book_pool *pool = read_pool_name(restored, reader);
+    char name[CERTIFICATE_NAME_BYTES];
+    struct book_schedule is = {0};
+    pack_read_text(reader, name, sizeof name);
+    is.due_s = pack_read_int(reader);
+    is.decided_s = is.due_s;
+    is.task = pack_read_uint(reader);
+    is.passed = pack_read_uint(reader);
+    if (reader->failed || name[0] == '\0' || is.due_s == BOOK_NO_TIME ||
+        (pool && schedule_find(pool, bytes_of_text(name)))) {
+        return ERR_MALFORMED;
+    }
+    struct schedule_row *row =
+        pool ? schedule_claim(pool, bytes_of_text(name)) : NULL;
+    if (!row) {
+        return ERR_MEMORY;
+    }
+    row->is = is;
+    restored->schedules++;
     return ERR_NONE;
 }
 
@@ -434,14 +519,18 @@ static enum err read_record(struct book *book, struct reader *reader)
     struct restored *restored = restored_of(book);
     uint32_t count = pack_read_array_of(reader, 2, UINT32_MAX);
     uint64_t tag = pack_read_uint(reader);
-    if (tag == TAG_HEAD && count == HEAD_FIELD_COUNT) {
-        return read_head(restored, reader);
+    if (tag == TAG_HEAD &&
+        (count == HEAD_FIELD_COUNT || count == HEAD_FIELD_COUNT + 1)) {
+        return read_head(restored, count, reader);
     }
     if (!restored->has_head) {
         return ERR_MALFORMED;
     }
     if (tag == TAG_POOL && count == POOL_FIELD_COUNT) {
         return read_pool(restored, reader);
+    }
+    if (tag == TAG_SCHEDULE && count == SCHEDULE_FIELD_COUNT) {
+        return read_schedule(restored, reader);
     }
     if (tag == TAG_TASK && (count == TASK_FIELD_COUNT ||
                             count == TASK_FIELD_COUNT + EXTRA_FIELD_COUNT)) {
@@ -471,7 +560,8 @@ bool book_is_restored(const struct book *book)
     const struct restored *restored = (const struct restored *)book->restored;
     return restored && restored->has_head &&
            restored->state.by_id.count == restored->promised_tasks &&
-           restored->submissions == restored->promised_submissions;
+           restored->submissions == restored->promised_submissions &&
+           restored->schedules == restored->promised_schedules;
 }
 
 enum err book_restore_end(void *context, bool is_whole)

@@ -533,6 +533,7 @@ void state_clear(struct book_state *state)
             free_list(&pool->ended[0].lists[i]);
             free_list(&pool->ended[1].lists[i]);
         }
+        schedules_free(pool);
         free(pool);
     }
     for (uint32_t i = 0; i < state->submission_count; i++) {

@@ -62,6 +62,7 @@ uint64_t lease_ms_of(const struct pool_work *pool)
 
 void coordinator_pools_changed(struct coordinator *coordinator)
 {
+    coordinator->schedules_ms = 0;
     for (struct pool_work *pool = coordinator->pools; pool; pool = pool->next) {
         pool->settings = settings_of(coordinator, pool->name);
         if (coordinator->term != 0) {
@@ -248,6 +249,7 @@ void coordinator_lead(struct coordinator *coordinator, uint64_t term)
         term == coordinator->token_term ? coordinator->counter : 0;
     coordinator->token_term = term;
     coordinator->trim_ns = coordinator_now_ns(coordinator) + TRIM_NS;
+    coordinator->schedules_ms = 0;
     for (struct task *task = book_first(coordinator->book); task;
          task = task->newer) {
         forget_work(task);
@@ -389,6 +391,9 @@ void coordinator_tick(struct coordinator *coordinator)
             tell_all(coordinator); /* a rate allows more by now */
         }
     }
+    if (now_ms >= coordinator->schedules_ms) {
+        look_at_schedules(coordinator);
+    }
     if (coordinator->suspects > 0 && now_ns >= coordinator->suspects_until_ns) {
         clear_suspects(coordinator);
     }
@@ -407,6 +412,9 @@ uint64_t coordinator_due_ns(const struct coordinator *coordinator)
         return UINT64_MAX;
     }
     int64_t first_ms = due_first_ms(&coordinator->due);
+    if (coordinator->schedules_ms < first_ms) {
+        first_ms = coordinator->schedules_ms;
+    }
     int64_t now_ms = coordinator_wall_ms(coordinator);
     uint64_t now_ns = coordinator_now_ns(coordinator);
     uint64_t due_ns = coordinator->trim_ns;

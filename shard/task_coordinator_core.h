@@ -4,6 +4,7 @@
  *   task_coordinator.c         life, leading, requests, the clock
  *   task_coordinator_stage.c   where a task stands that waits
  *   task_coordinator_lease.c   who works on it, and what comes of it
+ *   task_coordinator_schedule.c   what is submitted by itself
  */
 
 #ifndef SHARD_TASK_COORDINATOR_CORE_H
@@ -68,10 +69,11 @@ struct coordinator {
     uint64_t suspects_until_ns;
 
     /* What is to be proposed. */
-    struct ends *ends;   /* the newest first; NULL: nothing */
-    uint64_t marking;    /* up to where; 0: nothing is under way */
-    uint64_t propose_ns; /* what could not be proposed: not before */
-    uint64_t trim_ns;    /* when it is looked for what is to be forgotten */
+    struct ends *ends;    /* the newest first; NULL: nothing */
+    uint64_t marking;     /* up to where; 0: nothing is under way */
+    uint64_t propose_ns;  /* what could not be proposed: not before */
+    uint64_t trim_ns;     /* when it is looked for what is to be forgotten */
+    int64_t schedules_ms; /* wall time: when schedules are looked at */
 
     struct attempt_look *looks; /* LOOK_COUNT; NULL: none yet */
     struct coordinator_stats stats;
@@ -111,6 +113,11 @@ void free_after(struct coordinator *coordinator, struct after **link);
 void stage_next(struct coordinator *coordinator, struct task *task);
 /* Tell of ready tasks, if none were and some are. */
 void tell_ready(struct coordinator *coordinator, struct pool_work *pool);
+
+/* ---- task_coordinator_schedule.c ---- */
+
+/* Submit what is due, or pass it over; say when to look again. */
+void look_at_schedules(struct coordinator *coordinator);
 
 /* ---- task_coordinator_lease.c ---- */
 

@@ -1,6 +1,7 @@
 #include "shard/task_pool.h"
 
 #include "base/pack.h"
+#include "shard/task_schedule.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -22,6 +23,7 @@ enum field_kind {
     FIELD_LIST, /* char **, and its count */
     FIELD_HANDLER,
     FIELD_SHARES,
+    FIELD_SCHEDULES,
 };
 
 struct field {
@@ -70,6 +72,7 @@ static const struct field fields[] = {
     {"key_ms", FIELD_U64, AT(key_ms), 0, 0, MS_PER_YEAR, 24 * MS_PER_HOUR},
     {"dead_max", FIELD_U32, AT(dead_max), 0, 1, 100000000, 100000},
     {"shares", FIELD_SHARES, AT(shares), AT(share_count), 0, 0, 0},
+    {"schedules", FIELD_SCHEDULES, AT(schedules), AT(schedule_count), 0, 0, 0},
 };
 /* clang-format on */
 
@@ -155,6 +158,14 @@ static void free_list(char **list, uint32_t count)
     free(list);
 }
 
+static void free_schedules(struct task_pool *pool)
+{
+    for (uint32_t i = 0; i < pool->schedule_count; i++) {
+        task_schedule_clear(&pool->schedules[i]);
+    }
+    free(pool->schedules);
+}
+
 void task_pool_clear(struct task_pool *pool)
 {
     free(pool->plugin);
@@ -163,6 +174,7 @@ void task_pool_clear(struct task_pool *pool)
     free_list(pool->commands, pool->command_count);
     free_list(pool->variables, pool->variable_count);
     free(pool->shares);
+    free_schedules(pool);
     *pool = (struct task_pool){0};
 }
 
@@ -188,6 +200,30 @@ static bool copy_list(char ***out,
     return count == 0 || *out;
 }
 
+static bool copy_shares(struct task_pool *out, const struct task_pool *from)
+{
+    size_t bytes = from->share_count * sizeof *from->shares;
+    out->shares = bytes > 0 ? malloc(bytes) : NULL;
+    if (out->shares) {
+        memcpy(out->shares, from->shares, bytes);
+    }
+    return bytes == 0 || out->shares;
+}
+
+static bool copy_schedules(struct task_pool *out, const struct task_pool *from)
+{
+    uint32_t count = from->schedule_count;
+    out->schedules = count > 0 ? calloc(count, sizeof *out->schedules) : NULL;
+    out->schedule_count = 0;
+    for (uint32_t i = 0; out->schedules && i < count; i++) {
+        if (task_schedule_copy(&out->schedules[i], &from->schedules[i])) {
+            return false;
+        }
+        out->schedule_count++;
+    }
+    return count == 0 || out->schedules;
+}
+
 enum err task_pool_copy(struct task_pool *out, const struct task_pool *from)
 {
     *out = *from;
@@ -199,21 +235,16 @@ enum err task_pool_copy(struct task_pool *out, const struct task_pool *from)
     out->command_count = 0;
     out->variable_count = 0;
     out->shares = NULL;
+    out->schedules = NULL;
+    out->schedule_count = 0;
     bool is_copied = copy_text(&out->plugin, from->plugin) &&
                      copy_text(&out->user, from->user) &&
                      copy_text(&out->dir, from->dir) &&
                      copy_list(&out->commands, &out->command_count,
                                from->commands, from->command_count) &&
                      copy_list(&out->variables, &out->variable_count,
-                               from->variables, from->variable_count);
-    if (is_copied && from->share_count > 0) {
-        out->shares = calloc(from->share_count, sizeof *out->shares);
-        is_copied = out->shares != NULL;
-        if (is_copied) {
-            memcpy(out->shares, from->shares,
-                   from->share_count * sizeof *out->shares);
-        }
-    }
+                               from->variables, from->variable_count) &&
+                     copy_shares(out, from) && copy_schedules(out, from);
     if (!is_copied) {
         task_pool_clear(out);
         return ERR_MEMORY;
@@ -330,6 +361,30 @@ static enum err check_shares(const struct task_pool *pool,
     return ERR_NONE;
 }
 
+static enum err check_schedules(const struct task_pool *pool,
+                                struct err_detail *why)
+{
+    if (pool->schedule_count > 0 && !pool->is_durable) {
+        err_explain(why, "schedules: only durable pools may have some: those "
+                         "of others would go with a leader");
+        return ERR_INVALID;
+    }
+    for (uint32_t i = 0; i < pool->schedule_count; i++) {
+        const struct task_schedule *schedule = &pool->schedules[i];
+        struct err_detail what = {{0}};
+        enum err err = task_schedule_validate(schedule, pool, &what);
+        if (!err && task_schedule_find(pool, schedule->name) != schedule) {
+            err_explain(&what, "name: there are two of it");
+            err = ERR_INVALID;
+        }
+        if (err) {
+            err_explain(why, "schedules: %s: %s", schedule->name, what.text);
+            return err;
+        }
+    }
+    return ERR_NONE;
+}
+
 static enum err check_texts(const struct task_pool *pool,
                             struct err_detail *why)
 {
@@ -375,6 +430,7 @@ enum err task_pool_validate(const struct task_pool *pool,
                            why);
     err = err ? err : check_variables(pool, why);
     err = err ? err : check_shares(pool, why);
+    err = err ? err : check_schedules(pool, why);
     if (!err && task_pool_bytes_max(pool) > TASK_POOL_BYTES_MAX) {
         err_explain(why, "all its texts together are longer than %u bytes",
                     TASK_POOL_BYTES_MAX);
@@ -548,11 +604,20 @@ static size_t text_bytes(const char *text)
     return 5 + (text ? strlen(text) : 0);
 }
 
+static size_t schedules_bytes(const struct task_pool *pool)
+{
+    size_t bytes = 5;
+    for (uint32_t i = 0; i < pool->schedule_count; i++) {
+        bytes += task_schedule_bytes_max(&pool->schedules[i]);
+    }
+    return bytes;
+}
+
 size_t task_pool_bytes_max(const struct task_pool *pool)
 {
-    return FIELD_COUNT * 32 + 2 * CERTIFICATE_NAME_BYTES +
-           text_bytes(pool->plugin) + text_bytes(pool->user) +
-           text_bytes(pool->dir) +
+    return schedules_bytes(pool) + FIELD_COUNT * 32 +
+           2 * CERTIFICATE_NAME_BYTES + text_bytes(pool->plugin) +
+           text_bytes(pool->user) + text_bytes(pool->dir) +
            list_bytes(pool->commands, pool->command_count) +
            list_bytes(pool->variables, pool->variable_count) +
            pool->share_count * (CERTIFICATE_NAME_BYTES + 12);
@@ -573,6 +638,14 @@ static void write_shares(struct writer *writer, const struct task_pool *pool)
         pack_array(writer, 2);
         pack_text(writer, pool->shares[i].tenant);
         pack_uint(writer, pool->shares[i].weight);
+    }
+}
+
+static void write_schedules(struct writer *writer, const struct task_pool *pool)
+{
+    pack_array(writer, pool->schedule_count);
+    for (uint32_t i = 0; i < pool->schedule_count; i++) {
+        task_schedule_encode(&pool->schedules[i], writer);
     }
 }
 
@@ -604,6 +677,9 @@ static void write_field(struct writer *writer,
         break;
     case FIELD_SHARES:
         write_shares(writer, pool);
+        break;
+    case FIELD_SCHEDULES:
+        write_schedules(writer, pool);
         break;
     }
 }
@@ -687,6 +763,26 @@ static void read_shares(struct reader *reader, struct task_pool *pool)
     }
 }
 
+static void read_schedules(struct reader *reader,
+                           struct task_pool *pool,
+                           struct err_detail *why)
+{
+    uint32_t count = pack_read_array_of(reader, 0, TASK_POOL_LIST_COUNT_MAX);
+    if (pool->schedules || reader->failed || count == 0) {
+        reader->failed = reader->failed || pool->schedules != NULL;
+        err_explain(reader->failed ? why : NULL,
+                    "a list of at most %d is expected",
+                    TASK_POOL_LIST_COUNT_MAX);
+        return;
+    }
+    pool->schedules = calloc(count, sizeof *pool->schedules);
+    reader->failed = !pool->schedules;
+    for (uint32_t i = 0; i < count && !reader->failed; i++) {
+        task_schedule_decode(&pool->schedules[i], reader, why);
+        pool->schedule_count += !reader->failed;
+    }
+}
+
 static void read_handler(struct reader *reader, struct task_pool *pool)
 {
     struct bytes name = pack_read_str(reader);
@@ -700,9 +796,11 @@ static void read_handler(struct reader *reader, struct task_pool *pool)
     reader->failed = !is_known;
 }
 
+/* What it says into `why` stands under the field. */
 static void read_field(struct reader *reader,
                        struct task_pool *pool,
-                       const struct field *field)
+                       const struct field *field,
+                       struct err_detail *why)
 {
     void *at = member(pool, field->at);
     switch (field->kind) {
@@ -731,6 +829,9 @@ static void read_field(struct reader *reader,
     case FIELD_SHARES:
         read_shares(reader, pool);
         break;
+    case FIELD_SCHEDULES:
+        read_schedules(reader, pool, why);
+        break;
     }
 }
 
@@ -741,9 +842,11 @@ static void read_pair(struct reader *reader,
     struct bytes key = pack_read_str(reader);
     for (size_t i = 0; i < FIELD_COUNT && !reader->failed; i++) {
         if (bytes_are_equal(bytes_of_text(fields[i].name), key)) {
-            read_field(reader, pool, &fields[i]);
+            struct err_detail what = {{0}};
+            read_field(reader, pool, &fields[i], &what);
             if (reader->failed) {
-                err_explain(why, "%s: not what it should be", fields[i].name);
+                err_explain(why, "%s: %s", fields[i].name,
+                            what.text[0] ? what.text : "not what it should be");
             }
             return;
         }

@@ -19,10 +19,12 @@
 #define TASK_POOL_COUNT_MAX (SETTINGS_POOL_COUNT_MAX + 1)
 #define TASK_POOL_DEFAULT "default"
 #define TASK_POOL_TEXT_BYTES 1024       /* of a path, a command, ... */
-#define TASK_POOL_LIST_COUNT_MAX 64     /* commands, variables, tenants */
+#define TASK_POOL_LIST_COUNT_MAX 64     /* commands, tenants, schedules, ... */
 #define TASK_POOL_BYTES_MAX (32u << 10) /* encoded */
-#define TASK_POOL_SPLIT_MIN 4096 /* shorter queues are not split over shards */
-#define TASK_PRIORITY_COUNT 8           /* 0 goes first */
+#define TASK_POOL_SPLIT_MIN                                               \
+    4096                      /* shorter queues are not split over shards \
+                               */
+#define TASK_PRIORITY_COUNT 8 /* 0 goes first */
 #define TASK_PRIORITY_DEFAULT 4
 
 enum task_handler {
@@ -41,6 +43,8 @@ struct task_share {
     char tenant[CERTIFICATE_NAME_BYTES];
     uint32_t weight; /* 1 for who is not named */
 };
+
+struct task_schedule;
 
 /* What a command may use. 0: no limit of ours. */
 struct task_limits {
@@ -92,6 +96,8 @@ struct task_pool {
 
     struct task_share *shares;
     uint32_t share_count;
+    struct task_schedule *schedules; /* shard/task_schedule.h */
+    uint32_t schedule_count;         /* of durable pools alone */
 };
 
 struct task_pools {

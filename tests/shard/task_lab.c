@@ -36,6 +36,7 @@ struct lab {
     struct lab_node nodes[LAB_NODES_MAX];
     struct task_pools pools;
     uint64_t now_ns;
+    int64_t jumped_ms; /* by the wall clock */
     uint64_t random;
     uint64_t terms[LAB_SHARDS_MAX];
     uint32_t leaders[LAB_SHARDS_MAX]; /* UINT32_MAX: none */
@@ -62,7 +63,7 @@ static int64_t on_wall(void *context)
 
 int64_t lab_wall_ms(const struct lab *lab)
 {
-    return START_MS + (int64_t)(lab->now_ns / NS_PER_MS);
+    return START_MS + (int64_t)(lab->now_ns / NS_PER_MS) + lab->jumped_ms;
 }
 
 static void on_fill(void *context, void *to, size_t length)
@@ -585,6 +586,11 @@ void lab_advance(struct lab *lab, uint64_t ms)
     for (uint64_t i = 0; i < ms; i++) {
         lab_step(lab, NS_PER_MS);
     }
+}
+
+void lab_jump(struct lab *lab, int64_t ms)
+{
+    lab->jumped_ms += ms;
 }
 
 /* ---- looking ---- */

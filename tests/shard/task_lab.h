@@ -76,6 +76,8 @@ uint32_t lab_work(struct lab *lab, uint32_t count);
 /* Time passes in one step, or in steps of a millisecond. */
 void lab_step(struct lab *lab, uint64_t ns);
 void lab_advance(struct lab *lab, uint64_t ms);
+/* The wall clock alone, of all nodes. */
+void lab_jump(struct lab *lab, int64_t ms);
 /* Until nothing is left to do at this time. */
 void lab_work_all(struct lab *lab);
 

@@ -25,14 +25,6 @@
 
 #define MOMENT_NS (20 * NS_PER_MS)
 
-/* As shard/task_book.c writes them. */
-enum outcome_kind {
-    OUTCOME_SUBMIT = 1,
-    OUTCOME_ENDS,
-    OUTCOME_REVIVE,
-    OUTCOME_PURGE,
-};
-
 static void *make(size_t count, size_t bytes)
 {
     void *made = calloc(count, bytes);
