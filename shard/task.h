@@ -51,6 +51,8 @@ FALLIBLE task_id_parse(uint64_t *out, const char *text);
 #define TASK_KEY_BYTES_MAX 255 /* of a key, an order key, a tenant */
 #define TASK_AFTER_COUNT_MAX 32
 #define TASK_WHY_BYTES 256 /* with its zero: why an attempt failed */
+/* Of a result: what any pool keeps, and what a command's is wrapped in. */
+#define TASK_OUTPUT_BYTES_MAX (TASK_POOL_OUTPUT_BYTES_MAX + 256)
 
 /* What is submitted. Borrowed. */
 struct task_spec {

@@ -229,17 +229,37 @@ static void give_back(struct coordinator *coordinator, struct task *task)
     stage(coordinator, task, true);
 }
 
+/* Its agent should have cut it. An entry of the log could not hold it. */
+static void refuse_output(struct coordinator *coordinator,
+                          struct task *task,
+                          size_t output_bytes)
+{
+    char why[TASK_WHY_BYTES];
+    int length = snprintf(why, sizeof why,
+                          "its result has %zu bytes, more than any pool keeps",
+                          output_bytes);
+    fail_attempt(coordinator, task, false, (struct bytes){0},
+                 bytes_of(why, (size_t)length));
+}
+
 static void take_result(struct coordinator *coordinator,
                         struct task *task,
                         const struct task_finish *finish)
 {
+    size_t why_bytes = finish->why.length < TASK_WHY_BYTES ? finish->why.length
+                                                           : TASK_WHY_BYTES - 1;
+    struct bytes why = bytes_of(finish->why.data, why_bytes);
+    if (finish->output.length > TASK_OUTPUT_BYTES_MAX) {
+        refuse_output(coordinator, task, finish->output.length);
+        return;
+    }
     switch (finish->status) {
     case RUN_DONE:
         end_task(coordinator, task,
                  &(struct book_end){.id = task->id,
                                     .state = TASK_DONE,
                                     .output = finish->output,
-                                    .why = finish->why});
+                                    .why = why});
         break;
     case RUN_CANCELLED:
         coordinator->home.ack(coordinator->home.context, task->agent, task->id,
@@ -247,13 +267,13 @@ static void take_result(struct coordinator *coordinator,
         give_back(coordinator, task);
         break;
     case RUN_REFUSED:
-        fail_attempt(coordinator, task, true, finish->output, finish->why);
+        fail_attempt(coordinator, task, true, finish->output, why);
         break;
     case RUN_FAILED:
     case RUN_TIMED_OUT:
     case RUN_CRASHED:
     case RUN_STATUS_COUNT:
-        fail_attempt(coordinator, task, false, finish->output, finish->why);
+        fail_attempt(coordinator, task, false, finish->output, why);
         break;
     }
 }

@@ -66,7 +66,7 @@ static const struct field fields[] = {
     {"running_max", FIELD_U32, AT(running_max), 0, 0, 1u << 20, 0},
     {"rate", FIELD_U32, AT(rate), 0, 0, 1000000, 0},
     {"payload_bytes_max", FIELD_U32, AT(payload_bytes_max), 0, 1, 128u << 10, 64u << 10},
-    {"output_bytes_max", FIELD_U32, AT(output_bytes_max), 0, 0, 64u << 10, 64u << 10},
+    {"output_bytes_max", FIELD_U32, AT(output_bytes_max), 0, 0, TASK_POOL_OUTPUT_BYTES_MAX, TASK_POOL_OUTPUT_BYTES_MAX},
     {"result_ms", FIELD_U64, AT(result_ms), 0, 0, MS_PER_YEAR, MS_PER_HOUR},
     {"result_bytes_max", FIELD_U64, AT(result_bytes_max), 0, 0, 1024 * GIB, GIB},
     {"key_ms", FIELD_U64, AT(key_ms), 0, 0, MS_PER_YEAR, 24 * MS_PER_HOUR},

@@ -21,10 +21,9 @@
 #define TASK_POOL_TEXT_BYTES 1024       /* of a path, a command, ... */
 #define TASK_POOL_LIST_COUNT_MAX 64     /* commands, tenants, schedules, ... */
 #define TASK_POOL_BYTES_MAX (32u << 10) /* encoded */
-#define TASK_POOL_SPLIT_MIN                                               \
-    4096                      /* shorter queues are not split over shards \
-                               */
-#define TASK_PRIORITY_COUNT 8 /* 0 goes first */
+#define TASK_POOL_OUTPUT_BYTES_MAX (64u << 10) /* of a task, in any pool */
+#define TASK_POOL_SPLIT_MIN 4096 /* shorter queues are not split */
+#define TASK_PRIORITY_COUNT 8    /* 0 goes first */
 #define TASK_PRIORITY_DEFAULT 4
 
 enum task_handler {
