@@ -1347,11 +1347,6 @@ void task_service_close(struct task_service **service)
         }
         free_await((*service)->awaits);
     }
-    while ((*service)->changes) {
-        asked_answer(&(*service)->changes->asked, ERR_CLOSED,
-                     (struct bytes){0});
-        free_change((*service)->changes);
-    }
     free((*service)->buffer);
     free(*service);
     *service = NULL;

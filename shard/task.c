@@ -88,11 +88,13 @@ static uint32_t field_count(const struct task_spec *spec)
     return count;
 }
 
-static void write_after(struct writer *writer, const struct task_spec *spec)
+void task_after_encode(const uint64_t *after,
+                       uint32_t count,
+                       struct writer *writer)
 {
-    pack_array(writer, spec->after_count);
-    for (uint32_t i = 0; i < spec->after_count; i++) {
-        pack_uint(writer, spec->after[i]);
+    pack_array(writer, count);
+    for (uint32_t i = 0; i < count; i++) {
+        pack_uint(writer, after[i]);
     }
 }
 
@@ -111,11 +113,11 @@ void task_spec_encode(const struct task_spec *spec, struct writer *writer)
         pack_bin(writer, texts[i]);
     }
     if (count == SPEC_FIELD_COUNT) {
-        write_after(writer, spec);
+        task_after_encode(spec->after, spec->after_count, writer);
     }
 }
 
-static void read_after(struct reader *reader, struct task_spec *out)
+void task_after_decode(struct task_spec *out, struct reader *reader)
 {
     out->after_count = pack_read_array_of(reader, 0, TASK_AFTER_COUNT_MAX);
     for (uint32_t i = 0; i < out->after_count; i++) {
@@ -123,10 +125,11 @@ static void read_after(struct reader *reader, struct task_spec *out)
     }
 }
 
-static void read_key(struct reader *reader, struct bytes *out)
+struct bytes task_key_decode(struct reader *reader)
 {
-    *out = pack_read_bin(reader);
-    reader->failed = reader->failed || out->length > TASK_KEY_BYTES_MAX;
+    struct bytes key = pack_read_bin(reader);
+    reader->failed = reader->failed || key.length > TASK_KEY_BYTES_MAX;
+    return key;
 }
 
 void task_spec_decode(struct task_spec *out, struct reader *reader)
@@ -141,10 +144,10 @@ void task_spec_decode(struct task_spec *out, struct reader *reader)
         numbers[i] = pack_read_uint_to(reader, bounds[i]);
     }
     for (uint32_t i = 0; i < 3 && i + 6 < count; i++) {
-        read_key(reader, texts[i]);
+        *texts[i] = task_key_decode(reader);
     }
     if (count >= SPEC_FIELD_COUNT) {
-        read_after(reader, out);
+        task_after_decode(out, reader);
         pack_skip_count(reader, count - SPEC_FIELD_COUNT);
     }
     out->priority = (uint8_t)numbers[0];

@@ -83,6 +83,13 @@ void task_spec_decode(struct task_spec *out, struct reader *reader);
 /* The shard of a pool's name: what a pool has once is there. */
 uint32_t task_pool_shard(const char *pool, uint32_t shard_count);
 
+/* Parts of a spec that its shard's snapshot has, too. Both fail the reader. */
+struct bytes task_key_decode(struct reader *reader); /* or tenant, ... */
+void task_after_encode(const uint64_t *after,
+                       uint32_t count,
+                       struct writer *writer);
+void task_after_decode(struct task_spec *out, struct reader *reader);
+
 /* Where it belongs: the shard of its key, or order key, or that of a pool which
  * is single; UINT32_MAX: wherever there is room. */
 uint32_t task_spec_shard(const struct task_spec *spec,

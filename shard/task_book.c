@@ -285,23 +285,28 @@ static enum err remember(struct book *book,
                                 submission, reply);
 }
 
-/* Ours: the tasks are there already, and nothing is to be read again. */
-static enum err apply_batch(struct book *book)
+enum err submission_add(struct book *book, struct task_list *tasks)
 {
-    struct batch *batch = book->batches;
-    enum err err = ERR_NONE;
-    while (batch->tasks.first && !err) {
-        struct task *task = batch->tasks.first;
-        list_remove(&batch->tasks, task);
-        err = state_add(&book->state, task);
+    while (tasks->first) {
+        struct task *task = tasks->first;
+        list_remove(tasks, task);
+        enum err err = state_add(&book->state, task);
         if (err) {
-            list_push(&batch->tasks, task);
-            break;
+            list_push(tasks, task);
+            return err;
         }
         task->pool->pending--;
         task->pool->stats.accepted_total++;
         book->config.events.on_waiting(book->config.events.context, task);
     }
+    return ERR_NONE;
+}
+
+/* Ours: the tasks are there already, and nothing is to be read again. */
+static enum err apply_batch(struct book *book)
+{
+    struct batch *batch = book->batches;
+    enum err err = submission_add(book, &batch->tasks);
     if (!err) {
         err = remember(book, batch->submission,
                        bytes_of(batch->reply, batch->reply_bytes));

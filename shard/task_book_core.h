@@ -253,6 +253,10 @@ FALLIBLE submission_make(struct book *book,
 /* Free what was made. */
 void submission_undo(struct book *book, struct submission_made *made);
 
+/* Into the book, one by one; on ERR_MEMORY those that are left stay in `tasks`.
+ */
+FALLIBLE submission_add(struct book *book, struct task_list *tasks);
+
 /* Its pool, now. ERR_NOT_FOUND */
 FALLIBLE submission_pool(const struct book *book,
                          const struct submission_request *request,

@@ -90,10 +90,7 @@ static void write_extra(struct writer *writer, const struct task *task)
     pack_int(writer, extra->until_ms);
     pack_uint(writer, extra->attempts_max);
     pack_uint(writer, extra->timeout_ms);
-    pack_array(writer, extra->after_count);
-    for (uint32_t i = 0; i < extra->after_count; i++) {
-        pack_uint(writer, extra->after[i]);
-    }
+    task_after_encode(extra->after, extra->after_count, writer);
 }
 
 static bool copy_task(struct copy *copy, const struct task *task)
@@ -414,28 +411,19 @@ struct extra_numbers {
     int64_t until_ms;
 };
 
-static void read_key(struct reader *reader, struct bytes *out)
-{
-    *out = pack_read_bin(reader);
-    reader->failed = reader->failed || out->length > TASK_KEY_BYTES_MAX;
-}
-
 static void read_extra(struct reader *reader,
                        struct task_spec *spec,
                        struct extra_numbers *numbers)
 {
-    read_key(reader, &spec->key);
+    spec->key = task_key_decode(reader);
     numbers->spec_hash = pack_read_uint(reader);
-    read_key(reader, &spec->order);
-    read_key(reader, &spec->tenant);
+    spec->order = task_key_decode(reader);
+    spec->tenant = task_key_decode(reader);
     numbers->until_ms = pack_read_int(reader);
     spec->ttl_ms = numbers->until_ms != 0;
     spec->attempts_max = (uint32_t)pack_read_uint_to(reader, UINT32_MAX);
     spec->timeout_ms = (uint32_t)pack_read_uint_to(reader, UINT32_MAX);
-    spec->after_count = pack_read_array_of(reader, 0, TASK_AFTER_COUNT_MAX);
-    for (uint32_t i = 0; i < spec->after_count; i++) {
-        spec->after[i] = pack_read_uint(reader);
-    }
+    task_after_decode(spec, reader);
 }
 
 /* One of the same id or key is there: twice in the snapshot. */

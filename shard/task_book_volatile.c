@@ -7,9 +7,8 @@
 
 #include <assert.h>
 
-#define TERM_MASK                                               \
-    UINT64_C(0x7ffff) /* 19 bits between the flag and the count \
-                       */
+/* Of a term, 19 bits between the flag and the count. */
+#define TERM_MASK UINT64_C(0x7ffff)
 
 bool book_is_volatile_submission(const struct book *book, struct bytes request)
 {
@@ -26,24 +25,6 @@ static uint64_t first_sequence(struct book *book, uint64_t term)
         book->next_volatile = 0;
     }
     return TASK_VOLATILE_BIT | (term & TERM_MASK) << 32 | book->next_volatile;
-}
-
-/* All or none, so that nobody waits for one that is not there. */
-static enum err add_all(struct book *book, struct submission_made *made)
-{
-    while (made->tasks.first) {
-        struct task *task = made->tasks.first;
-        list_remove(&made->tasks, task);
-        enum err err = state_add(&book->state, task);
-        if (err) {
-            list_push(&made->tasks, task);
-            return err;
-        }
-        task->pool->pending--;
-        task->pool->stats.accepted_total++;
-        book->config.events.on_waiting(book->config.events.context, task);
-    }
-    return ERR_NONE;
 }
 
 enum err book_submit_volatile(struct book *book,
@@ -68,7 +49,9 @@ enum err book_submit_volatile(struct book *book,
         return err;
     }
     book->next_volatile += made.tasks.count;
-    err = add_all(book, &made);
+    err = submission_add(book, &made.tasks);
+    /* Without memory some are added and stay: who asked hears of an error, and
+     * they are done nevertheless. */
     submission_undo(book, &made);
     return err;
 }
