@@ -34,19 +34,21 @@ static struct seeds_result run(uint64_t seed, bool trace)
 }
 
 #ifdef TROUPE_FAULTS
-#define FAULT(kind, KIND, name)                 \
+#define RARE_FAULT(kind, KIND, name, seed)      \
     {                                           \
-#name,                                  \
+#name, seed,                            \
         {                                       \
             .kind##_fault = KIND##_FAULT_##name \
         }                                       \
     }
+#define FAULT(kind, KIND, name) RARE_FAULT(kind, KIND, name, 0)
 
 static const struct {
     const char *name;
+    uint64_t first_seed;
     struct cluster_sim_config config;
 } faults[] = {
-    FAULT(raft, RAFT, COMMIT_OLDER_TERM),
+    RARE_FAULT(raft, RAFT, COMMIT_OLDER_TERM, 1839),
     FAULT(raft, RAFT, FORGET_VOTE),
     FAULT(raft, RAFT, ACK_BEFORE_SYNC),
     FAULT(raft, RAFT, COUNT_BEFORE_SYNC),
@@ -55,13 +57,13 @@ static const struct {
     FAULT(raft, RAFT, READ_WITHOUT_ASKING),
     FAULT(raft, RAFT, READ_BEFORE_NOTHING),
     FAULT(raft, RAFT, ACK_OLD_LAST),
-    FAULT(raft, RAFT, VOTE_TWICE),
+    RARE_FAULT(raft, RAFT, VOTE_TWICE, 231),
     FAULT(raft, RAFT, STALE_LOG_ELECTED),
     FAULT(raft, RAFT, CHANGE_TWICE),
     FAULT(group, GROUP, ANSWER_BEFORE_COMMIT),
     FAULT(group, GROUP, KEEP_SPECULATION),
     FAULT(group, GROUP, REFUSE_UNCERTAIN),
-    FAULT(group, GROUP, ANSWER_WITHOUT_ASKING),
+    RARE_FAULT(group, GROUP, ANSWER_WITHOUT_ASKING, 183),
     FAULT(group, GROUP, APPLY_TWICE),
     FAULT(group, GROUP, FORGET_APPLIED),
     FAULT(group, GROUP, SKIP_PIECE),
@@ -81,6 +83,11 @@ static_assert(FAULT_COUNT == (size_t)RAFT_FAULT_COUNT +
 static const char *fault_name(size_t fault)
 {
     return faults[fault].name;
+}
+
+static uint64_t first_seed(size_t fault)
+{
+    return faults[fault].first_seed;
 }
 
 static struct fault_result run_fault(size_t fault, uint64_t seed)
@@ -103,6 +110,7 @@ int main(int argc, char **argv)
     static const struct fault_search search = {.fault_count = FAULT_COUNT,
                                                .name = fault_name,
                                                .run = run_fault,
+                                               .first_seed = first_seed,
                                                .seed_count = 2000};
     if (fault_search_is_wanted(argc, argv)) {
         return fault_search_main(&search, argc, argv);

@@ -25,8 +25,9 @@ static void search_one(const struct fault_search *search,
                        size_t fault,
                        struct finding *finding)
 {
-    for (uint64_t seed = 0; seed < search->seed_count && !finding->is_found;
-         seed++) {
+    uint64_t first = search->first_seed ? search->first_seed(fault) : 0;
+    uint64_t end = first + search->seed_count;
+    for (uint64_t seed = first; seed < end && !finding->is_found; seed++) {
         finding->seed = seed;
         struct fault_result result = search->run(fault, seed);
         if (!result.broken[0] ||

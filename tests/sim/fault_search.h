@@ -22,6 +22,9 @@ struct fault_search {
     const char *(*name)(size_t fault);
     /* `fault` is `fault_count`: without any. */
     struct fault_result (*run)(size_t fault, uint64_t seed);
+    /* Where the search for a rare one begins, so that it is not run in vain for
+     * long: what found it last. NULL: 0. */
+    uint64_t (*first_seed)(size_t fault);
     uint64_t seed_count; /* of each fault, unless COUNT says otherwise */
 };
 
