@@ -13,7 +13,9 @@
 #define AGAIN_NS \
     (2 * NS_PER_S)         /* a result that is not recorded is said again */
 #define AGAIN_COUNT_MAX 64 /* at a time */
-#define RATE_NS (10 * NS_PER_MS) /* the rate is measured over so long */
+/* The rate is measured over so long, and a trip. */
+#define RATE_NS (10 * NS_PER_MS)
+#define TRIPS_SMOOTHED 8 /* that make the mean, as TCP's do */
 
 /* A dispatcher, for one pool. */
 struct source {
@@ -22,8 +24,10 @@ struct source {
     uint64_t load;     /* ready tasks there, as heard */
     uint64_t pause_ns; /* not to be stolen from before */
     uint32_t pause_ms;
-    bool is_stealing;  /* a steal is not answered yet, */
-    uint64_t steal_ns; /* and when it was asked for */
+    bool is_stealing;  /* what is outstanding is on its way, */
+    uint64_t steal_ns; /* and was asked for then, last */
+    uint64_t timed;    /* when `given` is this, a trip has ended */
+    uint64_t timed_ns; /* that has begun then; 0: none is timed */
 };
 
 struct pool_agent {
@@ -41,6 +45,7 @@ struct pool_agent {
     uint64_t rate_ns;
     uint64_t now_count;
     uint64_t rate_count;
+    uint64_t trip_ns; /* from asking others to what they give, about */
 };
 
 /* An attempt: it runs here, or its result waits to be recorded. */
@@ -326,6 +331,25 @@ static void say_all(struct agent *agent)
 
 /* ---- what dispatchers say ---- */
 
+static uint64_t outstanding(const struct source *source)
+{
+    return source->granted > source->given ? source->granted - source->given
+                                           : 0;
+}
+
+static void time_trip(const struct agent *agent,
+                      struct pool_agent *pool,
+                      struct source *source)
+{
+    if (source->timed_ns != 0 && source->given >= source->timed) {
+        uint64_t trip_ns = now_ns(agent) - source->timed_ns;
+        trip_ns = trip_ns < AGAIN_NS ? trip_ns : AGAIN_NS;
+        pool->trip_ns -= pool->trip_ns / TRIPS_SMOOTHED;
+        pool->trip_ns += trip_ns / TRIPS_SMOOTHED;
+        source->timed_ns = 0;
+    }
+}
+
 static void begin_run(struct agent *agent,
                       uint32_t node,
                       struct pool_agent *pool,
@@ -411,9 +435,11 @@ static void hear_assign(struct agent *agent,
     }
     uint64_t ready = pack_read_uint(reader);
     if (pool && node != agent->self) {
-        pool->sources[node].load = reader->failed ? 0 : ready;
-        pool->sources[node].is_stealing = false;
-        pool->sources[node].pause_ms = 0;
+        struct source *source = &pool->sources[node];
+        time_trip(agent, pool, source);
+        source->load = reader->failed ? 0 : ready;
+        source->is_stealing = source->load > 0 && outstanding(source) > 0;
+        source->pause_ms = 0;
     }
     wake(agent);
 }
@@ -426,6 +452,7 @@ static void hear_dry(struct agent *agent, uint32_t node, struct reader *reader)
     }
     struct source *source = &pool->sources[node];
     source->is_stealing = false;
+    source->timed_ns = 0;
     source->load = 0;
     source->pause_ms = source->pause_ms == 0 ? agent->limits.steal_pause_ms_min
                                              : 2 * source->pause_ms;
@@ -569,21 +596,15 @@ void agent_on_load(struct agent *agent, uint32_t node, struct reader *load)
 
 /* ---- asking for more ---- */
 
-/* How many attempts shall be here: enough for all workers, and for those short
- * ones that are finished before the next message comes. */
+/* How many attempts shall be here or on their way: enough for all workers, and
+ * for those short ones that are finished before the next message comes. */
 static uint64_t wanted(const struct agent *agent, const struct pool_agent *pool)
 {
     uint64_t workers = pool->settings.workers;
-    uint64_t ahead =
-        pool->rate_count * agent->limits.ahead_us / (RATE_NS / NS_PER_US);
+    uint64_t ahead_us = agent->limits.ahead_us + pool->trip_ns / NS_PER_US;
+    uint64_t ahead = pool->rate_count * ahead_us / (RATE_NS / NS_PER_US);
     uint64_t max = agent->limits.ahead_max;
     return 2 * workers + (ahead < max ? ahead : max);
-}
-
-static uint64_t outstanding(const struct source *source)
-{
-    return source->granted > source->given ? source->granted - source->given
-                                           : 0;
 }
 
 static void grant(struct agent *agent,
@@ -610,49 +631,65 @@ static void grant(struct agent *agent,
     }
 }
 
-struct victim {
-    struct agent *agent;
-    struct pool_agent *pool;
-    uint32_t node; /* UINT32_MAX: none */
-    uint64_t load;
-    uint32_t count; /* of equals */
-};
-
-/* The busiest; among equals any. */
-static void see_victim(void *context, uint32_t node)
+/* What comes of others without another word. */
+static uint64_t awaited(const struct agent *agent, const struct source *source)
 {
-    struct victim *victim = context;
-    const struct source *source = &victim->pool->sources[node];
-    uint64_t now = now_ns(victim->agent);
-    bool is_stealing = source->is_stealing && now - source->steal_ns < AGAIN_NS;
-    if (node == victim->agent->self || is_stealing || source->load == 0 ||
-        source->pause_ns > now || source->load < victim->load) {
-        return;
-    }
-    victim->count = source->load > victim->load ? 1 : victim->count + 1;
-    uint32_t random = 0;
-    const struct entropy *entropy = victim->agent->home.entropy;
-    entropy->fill(entropy->context, &random, sizeof random);
-    if (victim->count == 1 || random % victim->count == 0) {
-        victim->node = node;
-    }
-    victim->load = source->load;
+    bool is_coming =
+        source->is_stealing && now_ns(agent) - source->steal_ns < AGAIN_NS;
+    return is_coming ? outstanding(source) : 0;
 }
 
-/* Half of what is there, as far as is known, up to what is wanted. */
-static void steal(struct agent *agent,
-                  struct pool_agent *pool,
-                  uint64_t missing)
+struct victims {
+    struct agent *agent;
+    struct pool_agent *pool;
+    uint64_t awaited; /* of all */
+    uint32_t node;    /* that has most for us; UINT32_MAX: none has any */
+    uint64_t share;   /* so many */
+    uint32_t count;   /* of equals */
+};
+
+/* Half of what is there, as far as is known, is for us; the other half is for
+ * other thieves. Among equals any. */
+static void see_victim(void *context, uint32_t node)
 {
-    struct victim victim = {.agent = agent, .pool = pool, .node = UINT32_MAX};
-    agent->home.each_node(agent->home.context, see_victim, &victim);
-    if (victim.node == UINT32_MAX) {
+    struct victims *victims = context;
+    const struct source *source = &victims->pool->sources[node];
+    if (node == victims->agent->self) {
         return;
     }
-    uint64_t half = (victim.load + 1) / 2;
-    uint64_t count = missing < half ? missing : half;
-    pool->sources[victim.node].load -= count;
-    grant(agent, pool, victim.node, count, true);
+    uint64_t half = (source->load + 1) / 2;
+    uint64_t coming = awaited(victims->agent, source);
+    uint64_t share = half > coming ? half - coming : 0;
+    victims->awaited += coming;
+    if (share == 0 || share < victims->share ||
+        source->pause_ns > now_ns(victims->agent)) {
+        return;
+    }
+    victims->count = share > victims->share ? 1 : victims->count + 1;
+    if (entropy_below(victims->agent->home.entropy, victims->count) == 0) {
+        victims->node = node;
+    }
+    victims->share = share;
+}
+
+/* A window, that is moved on when a quarter of it was used: what is asked for
+ * arrives before the workers have run out. */
+static void steal(struct agent *agent, struct pool_agent *pool, uint64_t want)
+{
+    struct victims victims = {.agent = agent, .pool = pool, .node = UINT32_MAX};
+    agent->home.each_node(agent->home.context, see_victim, &victims);
+    uint64_t here = pool->held + victims.awaited;
+    if (victims.node == UINT32_MAX || here >= want - want / 4) {
+        return;
+    }
+    uint64_t count = victims.share < want - here ? victims.share : want - here;
+    struct source *source = &pool->sources[victims.node];
+    uint64_t coming = awaited(agent, source);
+    if (source->timed_ns == 0) {
+        source->timed = source->given + coming + 1;
+        source->timed_ns = now_ns(agent);
+    }
+    grant(agent, pool, victims.node, coming + count, true);
 }
 
 /* Our own node has all the credit that there is; what it does not use in time
@@ -661,19 +698,18 @@ static void ask_for_more(struct agent *agent, struct pool_agent *pool)
 {
     struct source *own = &pool->sources[agent->self];
     uint64_t want = wanted(agent, pool);
-    uint64_t free_count = want > pool->held ? want - pool->held : 0;
-    bool is_full = pool->unrecorded >= UNRECORDED_MAX;
-    if (is_full || agent->is_leaving || pool->is_gone) {
-        free_count = 0;
+    if (pool->unrecorded >= UNRECORDED_MAX || agent->is_leaving ||
+        pool->is_gone) {
+        want = 0;
     }
+    uint64_t free_count = want > pool->held ? want - pool->held : 0;
     if (outstanding(own) < free_count - free_count / 4 ||
         (free_count == 0 && outstanding(own) > 0)) {
         grant(agent, pool, agent->self, free_count, false);
     }
     /* Waiting for our own node would leave workers idle. */
-    if (free_count > 0 && pool->held < want - want / 4 &&
-        !agent->limits.steals_nothing) {
-        steal(agent, pool, free_count);
+    if (pool->held < want - want / 4 && !agent->limits.steals_nothing) {
+        steal(agent, pool, want);
     }
 }
 
@@ -681,7 +717,7 @@ static void measure(struct agent *agent, struct pool_agent *pool)
 {
     uint64_t now = now_ns(agent);
     uint64_t passed = now - pool->rate_ns;
-    if (passed >= RATE_NS) {
+    if (passed >= RATE_NS + pool->trip_ns) {
         pool->rate_count = pool->now_count * RATE_NS / passed;
         pool->now_count = 0;
         pool->rate_ns = now;
