@@ -147,13 +147,12 @@ static bool find_name(struct submitter *submitter)
 {
     const struct task_bench *bench = submitter->bench;
     struct task_pool pool = bench->pool;
-    struct task_spec spec = task_spec_of((struct bytes){0});
     memcpy(submitter->pool, pool.name, sizeof pool.name);
     for (unsigned i = 0; bench->pool_home != CLUSTER_NOBODY; i++) {
         (void)snprintf(pool.name, sizeof pool.name, "bench-%u", i);
         memcpy(submitter->pool, pool.name, sizeof pool.name);
-        uint32_t shard = task_spec_shard(
-            &spec, &pool, tasks_shard_count(node_tasks(submitter->node)));
+        uint32_t shard = task_pool_shard(
+            pool.name, tasks_shard_count(node_tasks(submitter->node)));
         uint32_t leader = host_leader(node_host(submitter->node), shard);
         const struct member *member =
             members_find(tasks_members(node_tasks(submitter->node)), leader);

@@ -486,13 +486,19 @@ static enum err divide(struct submit *submit, const struct dividing *dividing)
 {
     struct reader specs = dividing->specs;
     uint32_t shard_count = tasks_shard_count(submit->service->config.tasks);
+    uint32_t single = task_pool_is_single(dividing->pool)
+                          ? task_pool_shard(dividing->pool->name, shard_count)
+                          : UINT32_MAX;
     for (uint32_t i = 0; i < dividing->count; i++) {
         struct task_spec spec;
         task_spec_decode(&spec, &specs);
         if (specs.failed) {
             return ERR_MALFORMED;
         }
-        uint32_t shard = task_spec_shard(&spec, dividing->pool, shard_count);
+        uint32_t shard =
+            single != UINT32_MAX
+                ? single
+                : task_spec_shard(&spec, dividing->pool, shard_count);
         bool is_anywhere = shard == UINT32_MAX;
         struct part *part =
             find_part(submit, shard, is_anywhere, &submit->of[i]);

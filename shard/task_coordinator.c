@@ -406,24 +406,33 @@ void coordinator_tick(struct coordinator *coordinator)
     }
 }
 
+/* The clocks are read only when something is due: each turn asks this of each
+ * shard. */
+static uint64_t first_due_ns(const struct coordinator *coordinator)
+{
+    int64_t first_ms = due_first_ms(&coordinator->due);
+    if (coordinator->schedules_ms < first_ms) {
+        first_ms = coordinator->schedules_ms;
+    }
+    if (first_ms == INT64_MAX) {
+        return UINT64_MAX;
+    }
+    int64_t now_ms = coordinator_wall_ms(coordinator);
+    uint64_t left_ms = first_ms > now_ms ? (uint64_t)(first_ms - now_ms) : 0;
+    return left_ms < UINT32_MAX
+               ? coordinator_now_ns(coordinator) + left_ms * NS_PER_MS
+               : UINT64_MAX;
+}
+
 uint64_t coordinator_due_ns(const struct coordinator *coordinator)
 {
     if (coordinator->term == 0) {
         return UINT64_MAX;
     }
-    int64_t first_ms = due_first_ms(&coordinator->due);
-    if (coordinator->schedules_ms < first_ms) {
-        first_ms = coordinator->schedules_ms;
-    }
-    int64_t now_ms = coordinator_wall_ms(coordinator);
-    uint64_t now_ns = coordinator_now_ns(coordinator);
     uint64_t due_ns = coordinator->trim_ns;
-    if (first_ms != INT64_MAX) {
-        uint64_t left_ms =
-            first_ms > now_ms ? (uint64_t)(first_ms - now_ms) : 0;
-        uint64_t at_ns =
-            left_ms < UINT32_MAX ? now_ns + left_ms * NS_PER_MS : UINT64_MAX;
-        due_ns = at_ns < due_ns ? at_ns : due_ns;
+    uint64_t first_ns = first_due_ns(coordinator);
+    if (first_ns < due_ns) {
+        due_ns = first_ns;
     }
     if (coordinator->suspects > 0 && coordinator->suspects_until_ns < due_ns) {
         due_ns = coordinator->suspects_until_ns;

@@ -46,6 +46,8 @@ struct agent_seen {
     bool is_known;
     uint64_t heard_ns;
     struct task_parcel acks;
+    bool is_owed; /* acks: in the list of those */
+    struct agent_seen *next_owed;
 };
 
 /* A coordinator here. */
@@ -63,8 +65,9 @@ struct dispatcher {
     uint32_t self;
     struct desk *desks;
     struct agent_seen *agents; /* NODES_MAX */
-    struct place *places;      /* SHARDS_MAX */
-    uint32_t *shards;          /* that are led, in no order */
+    struct agent_seen *owed;
+    struct place *places; /* SHARDS_MAX */
+    uint32_t *shards;     /* that are led, in no order */
     uint32_t shard_count;
     uint32_t *woken;
     uint32_t woken_count;
@@ -214,9 +217,15 @@ static void on_ack(void *context,
                    bool is_recorded)
 {
     struct dispatcher *dispatcher = context;
-    struct task_parcel *acks = &dispatcher->agents[agent].acks;
+    struct agent_seen *seen = &dispatcher->agents[agent];
+    struct task_parcel *acks = &seen->acks;
     if (task_parcel_room(acks, 2 * ACK_BYTES)) {
         return; /* it is said again when the agent asks */
+    }
+    if (!seen->is_owed) {
+        seen->is_owed = true;
+        seen->next_owed = dispatcher->owed;
+        dispatcher->owed = seen;
     }
     if (acks->count == 0) {
         pack_array(&acks->writer, 2);
@@ -694,6 +703,8 @@ static void send_assignments(struct dispatcher *dispatcher,
                   ? 0
                   : dispatcher_ready(dispatcher, credit->desk->name));
     struct bytes message = task_parcel_end(&credit->parcel);
+    dispatcher->stats.steals += credit->is_steal;
+    credit->is_steal = false;
     if (!dispatcher->home.send(dispatcher->home.context, credit->node,
                                message)) {
         take_back(dispatcher, credit, message);
@@ -792,11 +803,8 @@ static void answer_steal(struct dispatcher *dispatcher, struct credit *credit)
 static void send_all(struct dispatcher *dispatcher, struct desk *desk)
 {
     for (struct credit *credit = desk->credits; credit; credit = credit->next) {
-        uint32_t count = credit->parcel.count;
-        if (count > 0) {
-            dispatcher->stats.steals += credit->is_steal;
+        if (credit->parcel.count > 0) {
             send_assignments(dispatcher, credit);
-            credit->is_steal = false;
         } else if (credit->is_steal) {
             answer_steal(dispatcher, credit);
         }
@@ -805,12 +813,15 @@ static void send_all(struct dispatcher *dispatcher, struct desk *desk)
 
 static void send_acks(struct dispatcher *dispatcher)
 {
-    for (uint32_t i = 0; i < NODES_MAX; i++) {
-        struct task_parcel *acks = &dispatcher->agents[i].acks;
-        if (acks->count > 0) {
-            (void)dispatcher->home.send(dispatcher->home.context, i,
-                                        task_parcel_end(acks));
-            task_parcel_clear(acks);
+    while (dispatcher->owed) {
+        struct agent_seen *seen = dispatcher->owed;
+        dispatcher->owed = seen->next_owed;
+        seen->is_owed = false;
+        if (seen->acks.count > 0) { /* else its node has begun anew */
+            (void)dispatcher->home.send(dispatcher->home.context,
+                                        (uint32_t)(seen - dispatcher->agents),
+                                        task_parcel_end(&seen->acks));
+            task_parcel_clear(&seen->acks);
         }
     }
 }

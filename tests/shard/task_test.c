@@ -620,6 +620,26 @@ static void a_thief_goes_on_as_long_as_something_is_left(void **state)
     lab_close(&lab);
 }
 
+/* What is given fills a message, and so it is sent before all is given. */
+static void a_thief_that_was_given_large_tasks_is_not_told_there_are_none(
+    void **state)
+{
+    (void)state;
+    static uint8_t payload[60000];
+    struct lab *lab = open_lab(2, 1);
+    struct task_spec spec = task_spec_of(bytes_of(payload, sizeof payload));
+    agent_leave(lab_agent(lab, 0));
+    for (uint32_t i = 0; i < 6; i++) {
+        (void)lab_submit(lab, 0, "work", 0, &spec, 1, NULL);
+    }
+    lab_run(lab);
+    lab_tell_loads(lab);
+    lab_work_all(lab);
+    assert_int_equal(agent_stats(lab_agent(lab, 1))->finished, 6);
+    assert_int_equal(agent_stats(lab_agent(lab, 1))->dry, 0);
+    lab_close(&lab);
+}
+
 static void an_agent_that_steals_nothing_leaves_it_to_others(void **state)
 {
     (void)state;
@@ -995,6 +1015,8 @@ int main(void)
         cmocka_unit_test(what_cannot_be_sent_is_given_to_another),
         cmocka_unit_test(an_idle_agent_steals_from_a_busy_coordinator),
         cmocka_unit_test(a_thief_goes_on_as_long_as_something_is_left),
+        cmocka_unit_test(
+            a_thief_that_was_given_large_tasks_is_not_told_there_are_none),
         cmocka_unit_test(an_agent_that_steals_nothing_leaves_it_to_others),
         cmocka_unit_test(volatile_tasks_are_done_and_go_with_their_leader),
         cmocka_unit_test(
