@@ -38,8 +38,8 @@ static const struct command_verb verbs[] = {
      .run = pool_apply_run},
     {.name = "ls",
      .operands = "",
-     .summary = "List pools, with how much waits, runs and is done.\nSums over "
-                "all nodes.",
+     .summary = "List pools, with how much waits, is given to workers (leased) "
+                "and is done.\nSums over all nodes.",
      .examples = {"troupe pool ls", "troupe pool ls --watch=1",
                   "troupe pool ls --json"},
      .flags = reading_flags,

@@ -94,7 +94,7 @@ enum exit_code pool_ls_fetch(const struct command *command,
 
 static const struct table_column columns[] = {
     {"POOL", false},   {"HANDLER", false}, {"KEPT", false}, {"STATE", false},
-    {"WORKERS", true}, {"WAITING", true},  {"READY", true}, {"RUNNING", true},
+    {"WORKERS", true}, {"WAITING", true},  {"READY", true}, {"LEASED", true},
     {"DONE", true},    {"RETRIED", true},  {"DEAD", true},  {0}};
 
 static void add_number(struct table *table, const json_t *pool, const char *key)
@@ -156,7 +156,7 @@ enum exit_code pool_ls_run(const struct command *command)
 /* ---- by node ---- */
 
 static const struct table_column worker_columns[] = {
-    {"NODE", false}, {"POOL", false},    {"WORKERS", true}, {"RUNNING", true},
+    {"NODE", false}, {"POOL", false},    {"WORKERS", true}, {"LEASED", true},
     {"KEPT", true},  {"FINISHED", true}, {"STOLEN", true},  {0}};
 
 /* All, or the one that is named. */

@@ -119,7 +119,7 @@ static double seconds_of(const struct top_look *before,
 
 static const struct table_column node_columns[] = {
     {"NODE", false},     {"STATE", false},
-    {"LEADS", true},     {"RUNNING", true},
+    {"LEADS", true},     {"LEASED", true},
     {"GIVEN/s", true},   {"DONE/s", true},
     {"STOLEN/s", true},  {"MEMORY", true},
     {"DISK FREE", true}, {0}};
@@ -177,7 +177,7 @@ static enum err print_nodes(FILE *out,
 static const struct table_column pool_columns[] = {
     {"POOL", false},   {"STATE", false},
     {"WORKERS", true}, {"WAITING", true},
-    {"RUNNING", true}, {"IN/s", true},
+    {"LEASED", true},  {"IN/s", true},
     {"DONE/s", true},  {"RETRIED/s", true},
     {"DEAD", true},    {0}};
 

@@ -1071,12 +1071,13 @@ static void lists_pools_and_workers(void **state)
 {
     (void)state;
     CHECK(run("pool ls --node one", "") == 0);
-    check_out("POOL     HANDLER  KEPT     STATE   WORKERS  WAITING  READY  "
-              "RUNNING  DONE  RETRIED  DEAD\n"
-              "default  exec     durable  active        4        5      3      "
-              "  2    70        2     1\n");
+    check_out(
+        "POOL     HANDLER  KEPT     STATE   WORKERS  WAITING  READY  "
+        "LEASED  DONE  RETRIED  DEAD\n"
+        "default  exec     durable  active        4        5      3       "
+        "2    70        2     1\n");
     CHECK(run("pool workers default", "") == 0);
-    CHECK(strstr(fixture.out, "one   default        4        2"));
+    CHECK(strstr(fixture.out, "one   default        4       2"));
     check_says("node two is not counted");
     CHECK(run("pool workers thumbs", "") == 2);
     check_says("there is no pool thumbs");
@@ -1146,7 +1147,7 @@ static void draws_one_picture(void **state)
     CHECK(run("top --once", "") == 0);
     CHECK(strstr(fixture.out, "lab: 2 of 3 nodes heard; 2 shards: 2 led, 1 "
                               "whole, 0 moving\n! three is not heard\n"));
-    CHECK(strstr(fixture.out, "one    active       2        2"));
+    CHECK(strstr(fixture.out, "one    active       2       2"));
     CHECK(strstr(fixture.out, "default  active        4        5"));
     /* The busiest first. */
     const char *busy = strstr(fixture.out, "    1  two     serving         50");
