@@ -124,6 +124,9 @@ static const struct control_verb verbs[] = {
     {.name = "pool.show",
      .required = ARG_NAME,
      .answer = control_pool_show},
+    {.name = "pool.schedules", .place = ANSWERED_BY_POOL,
+     .required = ARG_NAME,
+     .begin = control_pool_find, .answer = control_pool_schedules},
     {.name = "pool.set", .access = MAY_STEER, .place = ANSWERED_BY_META,
      .required = ARG_DEFINITION, .optional = ARG_DRY_RUN,
      .begin = control_pool_set},
@@ -374,6 +377,17 @@ static uint32_t number_of(const struct control *control, const char *name)
     return member ? member->number : MEMBER_NONE;
 }
 
+/* By whose leader it is answered, if it is by one. */
+static uint32_t shard_for(const struct control_request *request,
+                          const struct control_args *args)
+{
+    if (request->verb->place != ANSWERED_BY_POOL) {
+        return (uint32_t)args->shard;
+    }
+    uint32_t count = control_view(request->control)->map.shard_count;
+    return count > 0 ? task_pool_shard(args->name, count) : 0;
+}
+
 /* Whom to ask; MEMBER_NONE: nobody is known. */
 static uint32_t leader_for(const struct control_request *request,
                            const struct control_args *args)
@@ -385,7 +399,8 @@ static uint32_t leader_for(const struct control_request *request,
     case ANSWERED_BY_META:
         return host_meta_leader(control->config.host);
     case ANSWERED_BY_SHARD:
-        return host_leader(control->config.host, (uint32_t)args->shard);
+    case ANSWERED_BY_POOL:
+        return host_leader(control->config.host, shard_for(request, args));
     case ANSWERED_BY_NAME:
         return number_of(control, args->name);
     }
@@ -411,7 +426,7 @@ static enum err run(struct control_request *request,
                     const struct control_args *args,
                     struct err_detail *why)
 {
-    request->shard = (uint32_t)args->shard;
+    request->shard = shard_for(request, args);
     request->is_dry = args->is_dry_run;
     if (is_ours(request, args)) {
         return request->verb->begin ? request->verb->begin(request, args, why)

@@ -96,6 +96,7 @@ enum control_place {
     ANSWERED_HERE,
     ANSWERED_BY_META,  /* by the meta group's leader */
     ANSWERED_BY_SHARD, /* by the leader of args.shard */
+    ANSWERED_BY_POOL,  /* by the leader of the shard of the pool args.name */
     ANSWERED_BY_NAME,  /* by the node args.name; here without one */
 };
 
@@ -353,6 +354,13 @@ void control_write_balance(struct fields *fields,
 const struct coordinator *control_coordinator(const struct control *control,
                                               uint32_t shard);
 
+/* That of the request's shard. ERR_BUSY: it is another's by now */
+FALLIBLE control_check_leads(struct control_request *request,
+                             struct err_detail *why);
+
+/* The id of a task, as people write it. */
+void control_write_task(struct fields *fields, const char *key, uint64_t id);
+
 /* ERR_NOT_FOUND: whether a task is in a pool that is not theirs is not said. */
 FALLIBLE control_task_unknown(const struct control_request *request,
                               uint64_t task,
@@ -428,6 +436,8 @@ control_answer control_output_seen;
 
 control_answer control_pool_list;
 control_answer control_pool_show;
+control_begin control_pool_find;
+control_answer control_pool_schedules;
 control_begin control_pool_set;
 control_begin control_pool_remove;
 

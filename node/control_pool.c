@@ -5,6 +5,8 @@
 #include "node/control_core.h"
 
 #include "base/pack.h"
+#include "base/time_units.h"
+#include "shard/task_schedule.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -226,6 +228,73 @@ enum err control_pool_show(const struct control_request *request,
     return ERR_NONE;
 }
 
+/* ---- schedules ---- */
+
+enum err control_pool_find(struct control_request *request,
+                           const struct control_args *args,
+                           struct err_detail *why)
+{
+    const struct task_pool *pool = NULL;
+    enum err err = control_check_pool(request, args->name, why);
+    err = err ? err : find_pool(request->control, args->name, &pool, why);
+    return err ? err : control_check_leads(request, why);
+}
+
+/* In ms; nil: never. */
+static void write_time(struct fields *fields, const char *key, int64_t at_s)
+{
+    if (at_s == BOOK_NO_TIME || at_s == CRON_NEVER) {
+        fields_nil(fields, key);
+    } else {
+        fields_int(fields, key, at_s * MS_PER_S);
+    }
+}
+
+static void write_schedule(struct fields *fields,
+                           const struct task_schedule *schedule,
+                           const struct book_schedule *is)
+{
+    int64_t from_s = task_schedule_from_s(schedule, is->due_s);
+    fields_text(fields, "name", schedule->name);
+    fields_text(fields, "cron", schedule->text);
+    fields_int(fields, "since_ms", schedule->since_ms);
+    write_time(fields, "next_ms", cron_next(&schedule->cron, from_s));
+    write_time(fields, "last_ms", is->due_s);
+    if (is->task != 0) {
+        control_write_task(fields, "last_task", is->task);
+    } else {
+        fields_nil(fields, "last_task");
+    }
+    fields_uint(fields, "passed", is->passed);
+}
+
+enum err control_pool_schedules(const struct control_request *request,
+                                const struct control_args *args,
+                                struct fields *fields,
+                                struct err_detail *why)
+{
+    const struct control *control = request->control;
+    const struct book *book = coordinator_book(
+        dispatcher_find(control->config.dispatcher, request->shard));
+    const struct task_pool *pool = NULL;
+    enum err err = find_pool(control, args->name, &pool, why);
+    if (err) {
+        return err;
+    }
+    fields_uint(fields, "shard", request->shard);
+    struct fields list = fields_list(fields, "schedules");
+    for (uint32_t i = 0; i < pool->schedule_count; i++) {
+        const struct task_schedule *schedule = &pool->schedules[i];
+        struct book_schedule is = book_schedule(book, bytes_of_text(pool->name),
+                                                bytes_of_text(schedule->name));
+        struct fields item = fields_item_map(&list);
+        write_schedule(&item, schedule, &is);
+        fields_end(&item);
+    }
+    fields_end(&list);
+    return ERR_NONE;
+}
+
 /* ---- changing ---- */
 
 /* For the journal: what people look for there. */
@@ -259,10 +328,12 @@ enum err control_pool_set(struct control_request *request,
     if (err) {
         return err == ERR_MALFORMED ? ERR_INVALID : err;
     }
-    say_set(&change,
-            task_pools_find(&control_view(request->control)->pools,
-                            bytes_of_text(change.pool.name)),
-            &change.pool);
+    const struct task_pool *before =
+        task_pools_find(&control_view(request->control)->pools,
+                        bytes_of_text(change.pool.name));
+    task_schedules_stamp(&change.pool, before,
+                         clock_wall_ms(request->control->config.clock));
+    say_set(&change, before, &change.pool);
     err = control_change(request, &change, why);
     task_pool_clear(&change.pool);
     return err;

@@ -28,6 +28,18 @@ const struct coordinator *control_coordinator(const struct control *control,
                                                              : NULL;
 }
 
+enum err control_check_leads(struct control_request *request,
+                             struct err_detail *why)
+{
+    if (control_coordinator(request->control, request->shard)) {
+        return ERR_NONE;
+    }
+    request->may_pass = true;
+    err_explain(why, "shard %" PRIu32 " gets another leader: try again",
+                request->shard);
+    return ERR_BUSY;
+}
+
 static struct book *book_of(const struct coordinator *coordinator)
 {
     /* It is not const only for who decides something; here it is read. */
@@ -251,7 +263,7 @@ static void write_words(struct fields *fields,
     }
 }
 
-static void write_id(struct fields *fields, const char *key, uint64_t id)
+void control_write_task(struct fields *fields, const char *key, uint64_t id)
 {
     char text[TASK_ID_BYTES];
     task_id_text(text, id);
@@ -263,7 +275,7 @@ static void write_head(const struct control *control,
                        const struct task *task,
                        struct fields *fields)
 {
-    write_id(fields, "id", task->id);
+    control_write_task(fields, "id", task->id);
     fields_text(fields, "pool", task_pool_name(task));
     fields_text(fields, "state", task_state_name(task->state));
     fields_text(fields, "work", task_work_name((enum task_work)task->work));
@@ -356,11 +368,9 @@ enum err control_task_find(struct control_request *request,
 {
     const struct coordinator *coordinator =
         control_coordinator(request->control, request->shard);
-    if (!coordinator) {
-        request->may_pass = true;
-        err_explain(why, "shard %" PRIu32 " gets another leader: try again",
-                    request->shard);
-        return ERR_BUSY;
+    enum err err = control_check_leads(request, why);
+    if (err) {
+        return err;
     }
     const struct task *task = book_find(book_of(coordinator), args->task);
     return task && control_may_see(request, task_pool_name(task))

@@ -84,11 +84,9 @@ static int64_t look_at(struct coordinator *coordinator,
     if (is.decided_s > is.due_s) {
         return now_ms + PAUSE_MS; /* it has moved on, and that is under way */
     }
-    int64_t from_s = schedule->since_ms / MS_PER_S;
-    if (is.due_s > from_s) {
-        from_s = is.due_s;
-    }
-    struct missed missed = walk(&schedule->cron, from_s, now_ms / MS_PER_S);
+    struct missed missed =
+        walk(&schedule->cron, task_schedule_from_s(schedule, is.due_s),
+             now_ms / MS_PER_S);
     bool has_more = missed.next_s <= now_ms / MS_PER_S;
     bool is_old =
         now_ms - missed.latest_s * MS_PER_S > (int64_t)schedule->catch_up_ms;

@@ -217,6 +217,13 @@ enum err task_schedule_validate(const struct task_schedule *schedule,
 
 /* ---- those of a pool ---- */
 
+int64_t task_schedule_from_s(const struct task_schedule *schedule,
+                             int64_t due_s)
+{
+    int64_t since_s = schedule->since_ms / MS_PER_S;
+    return due_s > since_s ? due_s : since_s;
+}
+
 const struct task_schedule *task_schedule_find(const struct task_pool *pool,
                                                const char *name)
 {

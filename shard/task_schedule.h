@@ -49,6 +49,11 @@ void task_schedules_stamp(struct task_pool *pool,
                           const struct task_pool *before,
                           int64_t now_ms);
 
+/* Behind what its next occurrence is, when it was moved on to `due_s`
+ * (book_schedule()): what was before it began is not its own. */
+int64_t task_schedule_from_s(const struct task_schedule *schedule,
+                             int64_t due_s);
+
 /* NULL: none. */
 const struct task_schedule *task_schedule_find(const struct task_pool *pool,
                                                const char *name);

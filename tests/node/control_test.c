@@ -17,6 +17,7 @@
 #include "shard/counter_map.h"
 #include "shard/task_agent.h"
 #include "shard/task_dispatcher.h"
+#include "shard/task_schedule.h"
 #include "tests/support/fake_clock.h"
 
 #include <assert.h>
@@ -2484,6 +2485,47 @@ static void sums_what_it_has_of_a_pool(void **state)
     check_refused(ERR_NOT_FOUND, "there is no pool thumb");
 }
 
+static void tells_when_schedules_are_due(void **state)
+{
+    (void)state;
+    struct task_pool pool = thumbs();
+    struct task_schedule schedule;
+    task_schedule_defaults(&schedule);
+    (void)snprintf(schedule.name, sizeof schedule.name, "nightly");
+    (void)snprintf(schedule.text, sizeof schedule.text, "@yearly");
+    CHECK_OK(cron_parse(&schedule.cron, schedule.text, NULL));
+    schedule.since_ms = INT64_C(1704067200000); /* 2024 begins */
+    pool.is_durable = true;
+    pool.any_command = true;
+    pool.schedules = &schedule;
+    pool.schedule_count = 1;
+    set_pool(&pool);
+    uint32_t shard = task_pool_shard("thumbs", SHARD_COUNT);
+    ask("pool.schedules", ARGS({.key = "name", .text = "thumbs"}));
+    check_answered();
+    CHECK(number_in(answer_of("shard")) == shard);
+    CHECK(count_of("schedules") == 1);
+    struct reader first = answer_of("schedules");
+    (void)pack_read_array(&first);
+    assert_string_equal(text_in(find(first, "name")), "nightly");
+    assert_string_equal(text_in(find(first, "cron")), "@yearly");
+    CHECK(number_in(find(first, "next_ms")) == UINT64_C(1735689600000));
+    CHECK(number_in(find(first, "passed")) == 0);
+    struct reader last = find(first, "last_ms"); /* none */
+    pack_read_nil(&last);
+    CHECK(!last.failed);
+    ask("pool.schedules", ARGS({.key = "name", .text = "thumb"}));
+    check_refused(ERR_NOT_FOUND, "there is no pool thumb");
+    dispatcher_follow(dispatcher, shard);
+    ask("pool.schedules", ARGS({.key = "name", .text = "thumbs"}));
+    CHECK_ERR(asked.err, ERR_BUSY);
+    host.leader = 1;
+    ask("pool.schedules", ARGS({.key = "name", .text = "thumbs"}));
+    CHECK(!asked.is_answered && passed_call);
+    passed_call->done(passed_call, ERR_NOT_LEADER, (struct bytes){0});
+    CHECK_ERR(asked.err, ERR_NO_QUORUM);
+}
+
 /* pool.set with a definition of one field beside its name. */
 static void ask_set(enum role role, const char *field, uint64_t value)
 {
@@ -2639,6 +2681,7 @@ int main(void)
         TEST(looks_no_more_when_it_ends),
         TEST(shows_clients_their_pools_alone),
         TEST(sums_what_it_has_of_a_pool),
+        TEST(tells_when_schedules_are_due),
         TEST(sets_a_pool_in_the_operators_name),
         TEST(refuses_a_pool_that_makes_no_sense),
         TEST(removes_no_pool_in_which_tasks_wait),
