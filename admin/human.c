@@ -1,11 +1,13 @@
 #include "admin/human.h"
 
+#include "base/time_units.h"
 #include "base/utf8.h"
 
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static struct human scaled(uint64_t value,
                            uint64_t step,
@@ -76,6 +78,17 @@ struct human human_ago(int64_t now_ms, int64_t then_ms)
     struct human span = human_span(ms);
     (void)snprintf(human.text, sizeof human.text, "%s%.20s%s",
                    is_past ? "" : "in ", span.text, is_past ? " ago" : "");
+    return human;
+}
+
+struct human human_minute(int64_t at_ms)
+{
+    struct human human = {"-"};
+    time_t at = (time_t)(at_ms / MS_PER_S);
+    struct tm date;
+    if (gmtime_r(&at, &date) && date.tm_year <= 9999 - 1900) {
+        (void)strftime(human.text, sizeof human.text, "%Y-%m-%d %H:%M", &date);
+    }
     return human;
 }
 

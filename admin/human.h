@@ -25,6 +25,9 @@ struct human human_span(uint64_t ms);
 /* "3 s ago"; "in 3 s" when `then_ms` is after `now_ms`; "-": `then_ms` is 0. */
 struct human human_ago(int64_t now_ms, int64_t then_ms);
 
+/* "2026-02-28 13:45", UTC, of Unix time; "-": `at_ms` is beyond what can be. */
+struct human human_minute(int64_t at_ms);
+
 /* "25.6", "3" */
 struct human human_real(double value);
 

@@ -139,12 +139,13 @@ static size_t say_differences(const struct command *command,
     json_object_foreach(after, field, value)
     {
         const json_t *old = json_object_get(before, field);
-        if (strcmp(field, "version") != 0 && !json_equal(old, value)) {
+        if (strcmp(field, "version") != 0 && strcmp(field, "schedules") != 0 &&
+            !json_equal(old, value)) {
             say_difference(command->world->talk, field, old, value);
             count++;
         }
     }
-    return count;
+    return count + pool_schedules_say(command, before, after);
 }
 
 /* What the file does not say: the defaults; but who has paused a pool has not
@@ -158,6 +159,7 @@ static enum err complete(json_t **out,
         (void)json_object_set(definition, "paused",
                               json_object_get(before, "paused"));
     }
+    pool_schedules_keep(definition, before);
     (void)json_object_set_new(definition, "version", json_integer(0));
     enum err err = pool_file_complete(out, definition, why);
     if (!err && before) {
@@ -186,7 +188,9 @@ static enum exit_code apply_one(const struct command *command,
         return exit_code_of_change(err);
     }
     fprintf(talk, "Pool %s%s\n", name, before ? ":" : " is new.");
-    if (before && say_differences(command, before, after) == 0) {
+    if (!before) {
+        (void)pool_schedules_say(command, NULL, after);
+    } else if (say_differences(command, before, after) == 0) {
         fprintf(talk, "    no change\n");
         return EXIT_CODE_OK;
     }

@@ -28,7 +28,9 @@ static const struct command_verb verbs[] = {
      .summary =
          "Make pools what a file says, new ones as well.\nYAML or JSON: "
          "a pool, a list of them, or a file with `cluster.pools`. Fields "
-         "that it leaves out get their defaults.",
+         "that it leaves out get their defaults. Of new schedules it says "
+         "when they are due next: their times are UTC, since nodes may be set "
+         "to different zones.",
      .examples = {"troupe pool apply thumbs.yaml",
                   "troupe pool apply thumbs.yaml --dry-run",
                   "troupe pool show thumbs --json | jq .definition > "
@@ -49,8 +51,9 @@ static const struct command_verb verbs[] = {
      .operands = "POOL",
      .operand_count_min = 1,
      .operand_count_max = 1,
-     .summary = "Show a pool: its definition, and what each node has of "
-                "it.\nWith --json also what `pool apply` takes.",
+     .summary =
+         "Show a pool: its definition, how far its schedules are, and "
+         "what each node has of it.\nWith --json also what `pool apply` takes.",
      .examples = {"troupe pool show default", "troupe pool show thumbs --watch",
                   "troupe pool show thumbs --json"},
      .flags = reading_flags,

@@ -7,6 +7,7 @@
 #include "config/nearest.h"
 #include "config/units.h"
 #include "shard/task_pool.h"
+#include "shard/task_schedule.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -16,10 +17,12 @@
 
 #define FIELD_BYTES 64
 
-/* One pool that is read. */
+/* One pool that is read, or one of its schedules. */
 struct reading_pool {
     const char *file;
+    const char *what;       /* "a pool" */
     const json_t *defaults; /* of all fields: their names and kinds */
+    const json_t *of_schedules;
     json_t *definition;
     struct err_detail *why;
 };
@@ -64,6 +67,16 @@ static enum err make_defaults(json_t **out)
     return pack_pool(out, &pool);
 }
 
+static enum err make_schedule_defaults(json_t **out)
+{
+    struct task_schedule schedule;
+    uint8_t buffer[1024];
+    struct writer writer = writer_of(buffer, sizeof buffer);
+    task_schedule_defaults(&schedule);
+    task_schedule_encode(&schedule, &writer);
+    return pack_json_decode(out, writer_bytes(&writer));
+}
+
 /* ---- one field ---- */
 
 static bool ends_with(const char *text, const char *end)
@@ -98,8 +111,8 @@ static enum err refuse_field(const struct reading_pool *pool,
     {
         nearest_offer(&nearest, name);
     }
-    return refuse(pool, node, "%.64s: a pool has no such field%s%s%s",
-                  node->key, nearest.best ? "; did you mean " : "",
+    return refuse(pool, node, "%.64s: %s has no such field%s%s%s", node->key,
+                  pool->what, nearest.best ? "; did you mean " : "",
                   nearest.best ? nearest.best : "", nearest.best ? "?" : "");
 }
 
@@ -209,6 +222,94 @@ static enum err read_shares(const struct reading_pool *pool,
     return ERR_NONE;
 }
 
+/* ---- schedules ---- */
+
+/* Any value; NULL: no memory. What is not in quotes and is a number, true or
+ * false in JSON is so here. */
+static json_t *value_of(const struct document_node *node)
+{
+    json_t *value = NULL;
+    switch (node->kind) {
+    case DOCUMENT_EMPTY:
+        return json_null();
+    case DOCUMENT_SCALAR:
+        if (!node->is_quoted) {
+            value = json_loads(node->text, JSON_DECODE_ANY, NULL);
+        }
+        return value ? value : json_string(node->text);
+    case DOCUMENT_LIST:
+        value = json_array();
+        break;
+    case DOCUMENT_MAP:
+        value = json_object();
+        break;
+    }
+    for (const struct document_node *child = node->first; child;
+         child = child->next) {
+        if (node->kind == DOCUMENT_LIST) {
+            (void)json_array_append_new(value, value_of(child));
+        } else {
+            (void)json_object_set_new(value, child->key, value_of(child));
+        }
+    }
+    return value;
+}
+
+static enum err read_cron(const struct reading_pool *schedule,
+                          const struct document_node *node)
+{
+    struct err_detail what = {{0}};
+    struct cron cron;
+    if (node->kind == DOCUMENT_SCALAR && cron_parse(&cron, node->text, &what)) {
+        return refuse(schedule, node, "cron: %s", what.text);
+    }
+    return read_scalar(schedule, "cron", node);
+}
+
+static enum err read_field(const struct reading_pool *pool,
+                           const struct document_node *node);
+
+static enum err read_schedule(const struct reading_pool *pool,
+                              const struct document_node *node,
+                              json_t *list)
+{
+    struct reading_pool schedule = {.file = pool->file,
+                                    .what = "a schedule",
+                                    .defaults = pool->of_schedules,
+                                    .definition = json_object(),
+                                    .why = pool->why};
+    enum err err = ERR_NONE;
+    (void)json_array_append_new(list, schedule.definition);
+    if (node->kind != DOCUMENT_MAP || !document_get(node, "name") ||
+        !document_get(node, "cron")) {
+        return refuse(pool, node,
+                      "a schedule is a map, with a `name` and a `cron`");
+    }
+    for (const struct document_node *field = node->first; field && !err;
+         field = field->next) {
+        err = read_field(&schedule, field);
+    }
+    return err;
+}
+
+static enum err read_schedules(const struct reading_pool *pool,
+                               const struct document_node *node)
+{
+    json_t *list = json_array();
+    enum err err = ERR_NONE;
+    (void)json_object_set_new(pool->definition, "schedules", list);
+    if (node->kind != DOCUMENT_LIST) {
+        return refuse(pool, node, "schedules: a list of them is expected");
+    }
+    for (const struct document_node *item = node->first; item && !err;
+         item = item->next) {
+        err = read_schedule(pool, item, list);
+    }
+    return err;
+}
+
+/* ---- all fields ---- */
+
 static enum err read_field(const struct reading_pool *pool,
                            const struct document_node *node)
 {
@@ -220,11 +321,22 @@ static enum err read_field(const struct reading_pool *pool,
     if (json_object_get(pool->definition, field)) {
         return refuse(pool, node, "%s: is there twice", field);
     }
-    if (strcmp(field, "version") == 0) {
+    if (strcmp(field, "version") == 0 || strcmp(field, "since_ms") == 0) {
         return ERR_NONE; /* of what was shown: it is chosen anew */
     }
     if (strcmp(field, "shares") == 0) {
         return read_shares(pool, node);
+    }
+    if (strcmp(field, "schedules") == 0) {
+        return read_schedules(pool, node);
+    }
+    if (strcmp(field, "cron") == 0) {
+        return read_cron(pool, node);
+    }
+    if (strcmp(field, "payload") == 0) {
+        return json_object_set_new(pool->definition, field, value_of(node))
+                   ? ERR_MEMORY
+                   : ERR_NONE;
     }
     return json_is_array(json_object_get(pool->defaults, field))
                ? read_list(pool, field, node)
@@ -300,6 +412,7 @@ enum err pool_file_read(json_t **out,
     scoped(problems_close) struct problems *problems =
         calloc(1, sizeof *problems);
     scoped(answer_clear) json_t *defaults = NULL;
+    scoped(answer_clear) json_t *of_schedules = NULL;
     scoped(answer_clear) json_t *list = json_array();
     if (!problems || !list) {
         return ERR_MEMORY;
@@ -313,7 +426,14 @@ enum err pool_file_read(json_t **out,
     if (!err) {
         err = make_defaults(&defaults);
     }
-    struct reading_pool pool = {.file = file, .defaults = defaults, .why = why};
+    if (!err) {
+        err = make_schedule_defaults(&of_schedules);
+    }
+    struct reading_pool pool = {.file = file,
+                                .what = "a pool",
+                                .defaults = defaults,
+                                .of_schedules = of_schedules,
+                                .why = why};
     if (!err) {
         err = read_pools(&pool, root, list);
     }

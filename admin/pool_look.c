@@ -281,6 +281,9 @@ static enum exit_code fetch_one(const struct command *command,
             *answer, "sums",
             find_pool(json_object_get(*answer, "pools"), name));
     }
+    if (!code && answer_count(answer_at(*answer, "definition"), "schedules")) {
+        pool_schedules_fetch(remote, name, *answer);
+    }
     return code;
 }
 
@@ -293,7 +296,8 @@ static void print_definition(FILE *out, json_t *definition)
         char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
         bool is_empty =
             text && (strcmp(text, "\"\"") == 0 || strcmp(text, "[]") == 0);
-        if (text && !is_empty) {
+        /* They are told below, with what has come of them. */
+        if (text && !is_empty && strcmp(field, "schedules") != 0) {
             fprintf(out, "%-18s %s\n", field, text);
         }
         free(text);
@@ -314,7 +318,8 @@ static enum exit_code print_one(const struct command *command,
             answer_number(sums, "held"), answer_number(sums, "done"),
             answer_number(sums, "dead"), answer_number(sums, "other"),
             human_size((uint64_t)answer_number(sums, "kept_bytes")).text);
-    return print_workers(command, answer);
+    enum exit_code code = pool_schedules_print(command, answer);
+    return code ? code : print_workers(command, answer);
 }
 
 enum exit_code pool_show_run(const struct command *command)

@@ -22,6 +22,26 @@ enum exit_code pool_ls_fetch(const struct command *command,
                              struct remote *remote,
                              json_t **answer);
 
+/* pool_schedule.c */
+
+/* What has counted since it was defined goes on to do so: `since_ms` of the
+ * schedules that are due as they were `before` (NULL: there was no such pool).
+ */
+void pool_schedules_keep(json_t *definition, const json_t *before);
+
+/* Say which schedules differ, and when those are due next; how many. */
+size_t pool_schedules_say(const struct command *command,
+                          const json_t *before,
+                          const json_t *after);
+
+/* What pool.schedules says, added to the answer about a pool that has some.
+ * When nobody leads them, that is said, and nothing is added. */
+void pool_schedules_fetch(struct remote *remote,
+                          const char *name,
+                          json_t *answer);
+enum exit_code pool_schedules_print(const struct command *command,
+                                    const json_t *answer);
+
 /* pool_change.c */
 enum exit_code pool_apply_run(const struct command *command);
 enum exit_code pool_scale_run(const struct command *command);

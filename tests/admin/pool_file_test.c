@@ -52,6 +52,62 @@ static void takes_units_and_the_names_of_the_clusters_file(void **state)
           "[{\"name\":\"a\",\"shares\":[[\"ann\",3]]}]");
 }
 
+static void reads_schedules(void **state)
+{
+    (void)state;
+    reads("name: a\n"
+          "any_command: true\n"
+          "schedules:\n"
+          "  - name: nightly\n"
+          "    cron: 30 2 * * *\n"
+          "    payload: {argv: [sleep, \"5\"], stdin: ~}\n"
+          "    catch_up: 2h\n"
+          "    overlap: skip\n"
+          "    timeout: 10m\n"
+          "    attempts_max: 1\n"
+          "    tenant: ann\n",
+          "[{\"name\":\"a\",\"any_command\":true,\"schedules\":[{\"name\":"
+          "\"nightly\",\"cron\":\"30 2 * * *\",\"payload\":{\"argv\":"
+          "[\"sleep\",\"5\"],\"stdin\":null},\"catch_up_ms\":7200000,"
+          "\"overlap\":\"skip\",\"timeout_ms\":600000,\"attempts_max\":1,"
+          "\"tenant\":\"ann\"}]}]");
+    reads("{\"name\": \"a\", \"handler\": \"function\", \"function\": \"f\","
+          " \"schedules\": [{\"name\": \"n\", \"cron\": \"@daily\","
+          " \"since_ms\": 5, \"payload\": [1, -2.5, true, \"3\"]}]}",
+          "[{\"name\":\"a\",\"handler\":\"function\",\"function\":\"f\","
+          "\"schedules\":[{\"name\":\"n\",\"cron\":\"@daily\","
+          "\"payload\":[1,-2.5,true,\"3\"]}]}]");
+}
+
+#define SCHEDULE "name: a\nany_command: true\nschedules:\n  - name: n\n"
+
+static void says_what_is_wrong_with_a_schedule(void **state)
+{
+    (void)state;
+    refuses(SCHEDULE "    cron: 61 * * * *\n",
+            "p.yaml:5:5: cron: minute: found \"61\"; allowed: 0 to 59, rising "
+            "ranges, and * for all");
+    refuses(SCHEDULE "    cron: 0 0 30 2 *\n",
+            "p.yaml:5:5: cron: day of month: found \"30\" with the month "
+            "\"2\"; allowed: days that such a month has");
+    refuses(SCHEDULE "    when: \"@daily\"\n",
+            "p.yaml:4:5: a schedule is a map, with a `name` and a `cron`");
+    refuses(SCHEDULE "    cron: \"@daily\"\n    overlaps: skip\n",
+            "p.yaml:6:5: overlaps: a schedule has no such field; did you mean "
+            "overlap?");
+    refuses(SCHEDULE "    cron: \"@daily\"\n    catch_up: 1x\n",
+            "p.yaml:6:5: catch_up_ms: found 1x; allowed: a time, such as 30s");
+    refuses(SCHEDULE "    cron: \"@daily\"\n    payload: {argv: [sleep, 5]}\n",
+            "p.yaml:1:1: schedules: n: payload: of a pool that runs commands "
+            "{argv: [text, ...], stdin: text} is expected");
+    refuses("name: a\nschedules: daily\n",
+            "p.yaml:2:1: schedules: a list of them is expected");
+    refuses("name: a\ndurable: false\nhandler: function\nfunction: f\n"
+            "schedules:\n  - {name: n, cron: \"@daily\"}\n",
+            "p.yaml:1:1: schedules: only durable pools may have some: those of "
+            "others would go with a leader");
+}
+
 static void says_where_and_what_is_wrong(void **state)
 {
     (void)state;
@@ -98,6 +154,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_a_pool_or_many),
         cmocka_unit_test(takes_units_and_the_names_of_the_clusters_file),
+        cmocka_unit_test(reads_schedules),
+        cmocka_unit_test(says_what_is_wrong_with_a_schedule),
         cmocka_unit_test(says_where_and_what_is_wrong),
         cmocka_unit_test(completes_a_definition_with_defaults),
     };

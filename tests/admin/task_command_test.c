@@ -253,6 +253,22 @@ static const char plugin_definition[] =
     "{\"v\":1,\"node\":\"one\",\"definition\":{\"name\":\"default\","
     "\"handler\":\"plugin\",\"payload_bytes_max\":200}," COUNTS "}";
 
+static const char scheduled_definition[] =
+    "{\"v\":1,\"node\":\"one\",\"definition\":{\"name\":\"default\","
+    "\"version\":2,\"handler\":\"exec\",\"workers\":4,\"paused\":false,"
+    "\"schedules\":[{\"name\":\"hourly\",\"cron\":\"@hourly\",\"payload\":"
+    "{\"argv\":[\"true\"]},\"tenant\":\"\",\"overlap\":\"allow\","
+    "\"priority\":4,\"ttl_ms\":0,\"timeout_ms\":0,\"attempts_max\":0,"
+    "\"catch_up_ms\":3600000,\"since_ms\":77},{\"name\":\"gone\",\"cron\":"
+    "\"@daily\"}]}," COUNTS "}";
+
+static const char schedules[] =
+    "{\"v\":1,\"shard\":3,\"schedules\":[{\"name\":\"hourly\",\"cron\":"
+    "\"@hourly\",\"since_ms\":77,\"next_ms\":1735689600000,\"last_ms\":"
+    "1735686000000,\"last_task\":\"3-17\",\"passed\":2},{\"name\":\"gone\","
+    "\"cron\":\"@daily\",\"since_ms\":77,\"next_ms\":1735689600000,"
+    "\"last_ms\":null,\"last_task\":null,\"passed\":0}]}";
+
 static const char no_pool[] = "{\"v\":1,\"why\":\"there is no pool x\"}";
 
 static const char *list_tasks(const json_t *args)
@@ -287,6 +303,9 @@ static const char *canned(const char *verb, const json_t *args, enum err *err)
     if (strcmp(verb, "pool.show") == 0) {
         *err = fake.pool ? ERR_NONE : ERR_NOT_FOUND;
         return fake.pool ? fake.pool : no_pool;
+    }
+    if (strcmp(verb, "pool.schedules") == 0) {
+        return schedules;
     }
     return strcmp(verb, "pool.ls") == 0     ? pools
            : strcmp(verb, "node.ls") == 0   ? nodes
@@ -1129,6 +1148,52 @@ static void applies_a_file_of_pools(void **state)
     check_says("p.yaml:2:1: workers: found some; allowed: a whole number");
 }
 
+static void shows_how_far_schedules_are(void **state)
+{
+    (void)state;
+    fake.pool = scheduled_definition;
+    CHECK(run("pool show default", "") == 0);
+    CHECK(strstr(fixture.out,
+                 "SCHEDULE  CRON     NEXT (UTC)        LAST (UTC)        TASK  "
+                 "PASSED\n"
+                 "hourly    @hourly  2025-01-01 00:00  2024-12-31 23:00  3-17  "
+                 "     2\n"
+                 "gone      @daily   2025-01-01 00:00  -                 -     "
+                 "     0\n"));
+    CHECK(!strstr(fixture.out, "argv"));
+    CHECK(run("pool show default --json", "") == 0);
+    CHECK(strstr(fixture.out, "\"last_task\"") &&
+          strstr(fixture.out, "\"argv\""));
+}
+
+static void says_when_new_schedules_are_due(void **state)
+{
+    (void)state;
+    const char hourly[] = "name: default\nworkers: 4\nany_command: true\n"
+                          "schedules:\n  - name: hourly\n    cron: \"%s\"\n"
+                          "    payload: {argv: [\"true\"]}\n";
+    char text[256];
+    fake.pool = scheduled_definition;
+    (void)snprintf(text, sizeof text, hourly, "@hourly");
+    write_file(text);
+    CHECK(run("pool apply DIR/p.yaml --yes", "") == 0);
+    check_says("    schedule gone is gone\n");
+    CHECK(!strstr(fixture.talk, "schedule hourly"));
+    CHECK(strstr(fake.set, "\"since_ms\":77")); /* it counts on */
+    (void)snprintf(text, sizeof text, hourly, "0 0 29 2 *");
+    write_file(text);
+    CHECK(run("pool apply DIR/p.yaml --yes", "") == 0);
+    check_says("    schedule hourly has changed: 0 0 29 2 *; next ");
+    check_says("-02-29 00:00 UTC\n");
+    CHECK(strstr(fake.set, "\"since_ms\":0"));
+    (void)snprintf(text, sizeof text, hourly, "0 0 30 2 *");
+    write_file(text);
+    fake.set[0] = '\0';
+    CHECK(run("pool apply DIR/p.yaml --yes", "") == 1);
+    check_says("p.yaml:6:5: cron: day of month: found \"30\"");
+    CHECK(fake.set[0] == '\0');
+}
+
 static void removes_only_empty_pools(void **state)
 {
     (void)state;
@@ -1196,6 +1261,8 @@ int main(void)
         TEST(lists_pools_and_workers),
         TEST(changes_one_field_of_a_pool),
         TEST(applies_a_file_of_pools),
+        TEST(shows_how_far_schedules_are),
+        TEST(says_when_new_schedules_are_due),
         TEST(removes_only_empty_pools),
         TEST(draws_one_picture),
     };
