@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define PAUSE_MS 250 /* between looks at what it has written */
-#define SAID_BYTES 96
 
 const struct command_flag task_logs_flags[] = {
     REMOTE_FLAGS,
@@ -35,7 +34,7 @@ struct logs {
     size_t err_bytes;
     bool is_cut; /* and it was said */
 
-    char said[SAID_BYTES]; /* what it waits for, last */
+    char said[sizeof(struct err_detail)]; /* what it waits for, last */
 };
 
 /* ---- printing ---- */
