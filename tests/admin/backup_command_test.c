@@ -12,81 +12,25 @@
 
 #include "admin/backup_command.h"
 #include "admin/backup_folder.h"
-#include "admin/interrupt.h"
 #include "base/hash.h"
 #include "base/posix/posix_files.h"
-#include "tests/support/fake_machine.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/terminal.h"
 
-#define WORD_COUNT_MAX 16
 #define SHARD_COUNT 8
 
 struct fixture {
-    struct temp_folder temp;
-    struct fake_machine machine;
+    struct terminal terminal;
     struct backup_manifest manifest;
-    char *out; /* of the last command */
-    char *talk;
 };
 
-static void change_nothing(void *context)
-{
-    (void)context;
-}
+static const struct command_noun *const nouns[] = {&backup_command, NULL};
 
-static bool go_on(void *context, uint64_t ms)
-{
-    (void)context;
-    (void)ms;
-    return true;
-}
-
-static const struct interrupt interrupt = {
-    .hold = change_nothing, .release = change_nothing, .wait = go_on};
-
-static void forget_output(struct fixture *fixture)
-{
-    free(fixture->out);
-    free(fixture->talk);
-    fixture->out = NULL;
-    fixture->talk = NULL;
-}
-
-/* Run "troupe backup " and `line`, whose words are separated by one space;
- * "DIR" is the backup's folder. */
+/* "troupe backup " and `line`. */
 static int run(struct fixture *fixture, const char *line)
 {
-    static const struct command_noun *const nouns[] = {&backup_command, NULL};
-    char *words[WORD_COUNT_MAX] = {(char[]){"troupe"}, (char[]){"backup"}};
-    char *copy = strdup(line);
-    int count = 2;
-    size_t out_bytes = 0;
-    size_t talk_bytes = 0;
-    for (char *next = copy; next; count++) {
-        CHECK(count < WORD_COUNT_MAX - 1);
-        char *word = next;
-        next = strchr(next, ' ');
-        if (next) {
-            *next++ = '\0';
-        }
-        words[count] = strcmp(word, "DIR") == 0 ? fixture->temp.path : word;
-    }
-    forget_output(fixture);
-    struct command_world world = {
-        .files = posix_files(),
-        .clock = &fixture->machine.clock,
-        .entropy = &fixture->machine.entropy,
-        .interrupt = &interrupt,
-        .in = fopen("/dev/null", "r"),
-        .out = open_memstream(&fixture->out, &out_bytes),
-        .talk = open_memstream(&fixture->talk, &talk_bytes)};
-    CHECK(world.in && world.out && world.talk);
-    int code = (int)command_run(&world, nouns, count, words);
-    (void)fclose(world.in);
-    (void)fclose(world.out);
-    (void)fclose(world.talk);
-    free(copy);
-    return code;
+    char whole[256];
+    (void)snprintf(whole, sizeof whole, "backup %s", line);
+    return terminal_run(&fixture->terminal, whole);
 }
 
 static void write_shard(struct fixture *fixture,
@@ -115,9 +59,10 @@ static void write_manifest(struct fixture *fixture)
     size_t length = 0;
     const struct files *files = posix_files();
     CHECK_OK(backup_manifest_encode(&fixture->manifest, &text, &length));
-    CHECK_OK(files->write(files->context,
-                          temp_folder_path(&fixture->temp, path, "manifest"),
-                          FILE_PUBLIC, true, bytes_of(text, length)));
+    CHECK_OK(files->write(
+        files->context,
+        temp_folder_path(&fixture->terminal.folder, path, "manifest"),
+        FILE_PUBLIC, true, bytes_of(text, length)));
     free(text);
 }
 
@@ -126,8 +71,7 @@ static int set_up(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     struct posix_disk *disk = NULL;
-    temp_folder_init(&fixture->temp);
-    fake_machine_init(&fixture->machine);
+    terminal_init(&fixture->terminal, nouns);
     fixture->manifest = (struct backup_manifest){
         .cluster_id = "00112233445566778899aabbccddeeff",
         .cluster_name = "orders",
@@ -136,7 +80,7 @@ static int set_up(void **state)
         .shard_count = SHARD_COUNT,
         .shards = calloc(SHARD_COUNT, sizeof(struct backup_shard)),
         .map = json_object()};
-    CHECK_OK(posix_disk_open(&disk, fixture->temp.path));
+    CHECK_OK(posix_disk_open(&disk, fixture->terminal.folder.path));
     write_shard(fixture, posix_disk_table(disk), 0);
     write_shard(fixture, posix_disk_table(disk), 1);
     write_shard(fixture, posix_disk_table(disk), 5);
@@ -149,9 +93,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
-    forget_output(fixture);
+    terminal_clear(&fixture->terminal);
     backup_manifest_clear(&fixture->manifest);
-    temp_folder_clear(&fixture->temp);
     free(fixture);
     return 0;
 }
@@ -167,7 +110,8 @@ static void check_says(const char *where, const char *what)
 static void flip_byte(const struct fixture *fixture, const char *name, long at)
 {
     char path[256];
-    FILE *file = fopen(temp_folder_path(&fixture->temp, path, name), "r+");
+    FILE *file =
+        fopen(temp_folder_path(&fixture->terminal.folder, path, name), "r+");
     CHECK(file);
     CHECK(fseek(file, at, SEEK_SET) == 0);
     int byte = fgetc(file);
@@ -178,7 +122,7 @@ static void flip_byte(const struct fixture *fixture, const char *name, long at)
 static void delete_file(const struct fixture *fixture, const char *name)
 {
     char path[256];
-    CHECK(remove(temp_folder_path(&fixture->temp, path, name)) == 0);
+    CHECK(remove(temp_folder_path(&fixture->terminal.folder, path, name)) == 0);
 }
 
 /* ---- verify ---- */
@@ -187,9 +131,10 @@ static void a_sound_backup_is_well(void **state)
 {
     struct fixture *fixture = *state;
     assert_int_equal(run(fixture, "verify DIR"), EXIT_CODE_OK);
-    check_says(fixture->out, "3 of 8 shards of cluster orders, made at "
-                             "2026-11-21T11:30:00.250Z");
-    check_says(fixture->out, "all is well");
+    check_says(fixture->terminal.out,
+               "3 of 8 shards of cluster orders, made at "
+               "2026-11-21T11:30:00.250Z");
+    check_says(fixture->terminal.out, "all is well");
 }
 
 static void damage_is_named_with_file_and_offset(void **state)
@@ -197,8 +142,9 @@ static void damage_is_named_with_file_and_offset(void **state)
     struct fixture *fixture = *state;
     flip_byte(fixture, "shard-0001", 24 + 16 + 2);
     assert_int_equal(run(fixture, "verify DIR"), EXIT_CODE_FOUND);
-    check_says(fixture->out, "shard-0001:24: a piece fails its checksum\n");
-    check_says(fixture->out, " damaged\n");
+    check_says(fixture->terminal.out,
+               "shard-0001:24: a piece fails its checksum\n");
+    check_says(fixture->terminal.out, " damaged\n");
 }
 
 static void damage_is_told_as_json(void **state)
@@ -206,7 +152,7 @@ static void damage_is_told_as_json(void **state)
     struct fixture *fixture = *state;
     delete_file(fixture, "shard-0005");
     assert_int_equal(run(fixture, "verify DIR --json"), EXIT_CODE_FOUND);
-    json_t *document = json_loads(fixture->out, 0, NULL);
+    json_t *document = json_loads(fixture->terminal.out, 0, NULL);
     CHECK(document);
     assert_string_equal(json_string_value(json_object_get(document, "schema")),
                         "troupe.backup.verify");
@@ -225,7 +171,7 @@ static void a_sound_file_of_another_backup_is_noticed(void **state)
     fixture->manifest.shards[1].digest++;
     write_manifest(fixture);
     assert_int_equal(run(fixture, "verify DIR"), EXIT_CODE_FOUND);
-    check_says(fixture->out,
+    check_says(fixture->terminal.out,
                "shard-0001: it is not the file of the manifest\n");
 }
 
@@ -234,7 +180,7 @@ static void a_folder_without_manifest_is_unfinished(void **state)
     struct fixture *fixture = *state;
     delete_file(fixture, "manifest");
     assert_int_equal(run(fixture, "verify DIR"), EXIT_CODE_FOUND);
-    check_says(fixture->talk, "unfinished");
+    check_says(fixture->terminal.talk, "unfinished");
     assert_int_equal(run(fixture, "restore DIR --yes"), EXIT_CODE_FOUND);
 }
 
@@ -257,7 +203,7 @@ static void no_folder_is_no_backup(void **state)
 {
     struct fixture *fixture = *state;
     assert_int_equal(run(fixture, "verify /nowhere/at/all"), EXIT_CODE_FAILED);
-    check_says(fixture->talk, "/nowhere/at/all: not found");
+    check_says(fixture->terminal.talk, "/nowhere/at/all: not found");
 }
 
 /* ---- the manifest ---- */
@@ -323,12 +269,13 @@ static void a_damaged_backup_is_not_restored(void **state)
     struct fixture *fixture = *state;
     flip_byte(fixture, "shard-0001", 24 + 16 + 2);
     assert_int_equal(run(fixture, "restore DIR --yes"), EXIT_CODE_REFUSED);
-    check_says(fixture->talk, "shard-0001:24: a piece fails its checksum");
-    check_says(fixture->talk, "nothing was restored");
+    check_says(fixture->terminal.talk,
+               "shard-0001:24: a piece fails its checksum");
+    check_says(fixture->terminal.talk, "nothing was restored");
     /* Others of it are: then it is asked for a cluster. */
     assert_int_equal(run(fixture, "restore DIR --shards 0,5 --yes"),
                      EXIT_CODE_USAGE);
-    check_says(fixture->talk, "which cluster?");
+    check_says(fixture->terminal.talk, "which cluster?");
 }
 
 static void shards_that_are_not_in_it_are_refused(void **state)
@@ -336,10 +283,10 @@ static void shards_that_are_not_in_it_are_refused(void **state)
     struct fixture *fixture = *state;
     assert_int_equal(run(fixture, "restore DIR --shards 0-2 --yes"),
                      EXIT_CODE_REFUSED);
-    check_says(fixture->talk, "shard 2 is not in the backup");
+    check_says(fixture->terminal.talk, "shard 2 is not in the backup");
     assert_int_equal(run(fixture, "restore DIR --group 3 --yes"),
                      EXIT_CODE_REFUSED);
-    check_says(fixture->talk, "shard 2 is not in the backup");
+    check_says(fixture->terminal.talk, "shard 2 is not in the backup");
 }
 
 static void wrong_lists_of_shards_are_refused(void **state)
@@ -354,7 +301,7 @@ static void wrong_lists_of_shards_are_refused(void **state)
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         assert_int_equal(run(fixture, lines[i]), EXIT_CODE_USAGE);
     }
-    check_says(fixture->talk, "one of them");
+    check_says(fixture->terminal.talk, "one of them");
 }
 
 static void a_command_without_its_folder_is_misused(void **state)

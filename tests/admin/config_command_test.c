@@ -12,77 +12,45 @@
 #include "base/scope.h"
 #include "config/config.h"
 #include "config/schema.h"
-#include "tests/support/seeded.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/terminal.h"
 
 #define DEPLOY SOURCE_ROOT "/deploy/"
 
-struct fixture {
-    struct temp_folder folder;
-    char *out;
-    char *talk;
-};
+static const struct command_noun *const nouns[] = {&config_command, NULL};
 
 static int set_up(void **state)
 {
-    static struct fixture fixture;
-    fixture = (struct fixture){.out = NULL};
-    temp_folder_init(&fixture.folder);
-    *state = &fixture;
+    static struct terminal terminal;
+    terminal_init(&terminal, nouns);
+    *state = &terminal;
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    struct fixture *fixture = *state;
-    free(fixture->out);
-    free(fixture->talk);
-    temp_folder_clear(&fixture->folder);
+    terminal_clear(*state);
     return 0;
 }
 
 /* `words` ends with NULL. */
-static enum exit_code run(struct fixture *fixture, const char *const *words)
+static int run(struct terminal *terminal, const char *const *words)
 {
-    static const struct command_noun *const nouns[] = {&config_command, NULL};
-    static char program[] = "troupe";
-    static char noun[] = "config";
-    /* They are reordered, so that they are kept twice. */
-    char *copies[8] = {program, noun};
-    char *arguments[8] = {program, noun};
+    const char *all[8] = {"troupe", "config"};
     int count = 2;
     for (; *words; words++, count++) {
-        arguments[count] = copies[count] = strdup(*words);
-        CHECK(copies[count]);
+        all[count] = *words;
     }
-    free(fixture->out);
-    free(fixture->talk);
-    fixture->out = fixture->talk = NULL;
-    size_t out_length = 0;
-    size_t talk_length = 0;
-    FILE *out = open_memstream(&fixture->out, &out_length);
-    FILE *talk = open_memstream(&fixture->talk, &talk_length);
-    CHECK(out && talk);
-    struct seeded seeded = {.state = 7};
-    struct entropy entropy = {.context = &seeded, .fill = seeded_fill};
-    struct command_world world = {
-        .files = posix_files(), .entropy = &entropy, .out = out, .talk = talk};
-    enum exit_code code = command_run(&world, nouns, count, arguments);
-    fclose(out);
-    fclose(talk);
-    for (int i = 2; i < count; i++) {
-        free(copies[i]);
-    }
-    return code;
+    return terminal_run_words(terminal, all, count);
 }
 
-#define RUN(fixture, ...) run(fixture, (const char *const[]){__VA_ARGS__, NULL})
+#define RUN(terminal, ...) \
+    run(terminal, (const char *const[]){__VA_ARGS__, NULL})
 
-static const char *write_file(struct fixture *fixture,
+static const char *write_file(struct terminal *terminal,
                               char path[static 256],
                               const char *text)
 {
-    temp_folder_path(&fixture->folder, path, "cluster.yaml");
+    temp_folder_path(&terminal->folder, path, "cluster.yaml");
     FILE *file = fopen(path, "w");
     CHECK(file && fputs(text, file) >= 0 && fclose(file) == 0);
     return path;
@@ -119,32 +87,32 @@ static void the_samples_are_valid(void **state)
                                           DEPLOY "five-hosts.yaml"};
     for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
         assert_int_equal(RUN(*state, "check", samples[i]), EXIT_CODE_OK);
-        struct fixture *fixture = *state;
-        assert_string_equal(fixture->out, "");
-        CHECK(strstr(fixture->talk, "is valid"));
+        struct terminal *terminal = *state;
+        assert_string_equal(terminal->out, "");
+        CHECK(strstr(terminal->talk, "is valid"));
     }
 }
 
 static void checks_show_all_problems(void **state)
 {
-    struct fixture *fixture = *state;
+    struct terminal *terminal = *state;
     char path[256];
-    write_file(fixture, path, WRONG);
-    assert_int_equal(RUN(fixture, "check", path), EXIT_CODE_FOUND);
-    CHECK(strstr(fixture->out, "cluster.yaml:2:7: cluster.id: found \"1\""));
-    CHECK(strstr(fixture->out, "cluster.nodes[0].host"));
-    CHECK(strstr(fixture->out, "cluster.shards"));
-    assert_string_equal(fixture->talk, "3 problems\n");
+    write_file(terminal, path, WRONG);
+    assert_int_equal(RUN(terminal, "check", path), EXIT_CODE_FOUND);
+    CHECK(strstr(terminal->out, "cluster.yaml:2:7: cluster.id: found \"1\""));
+    CHECK(strstr(terminal->out, "cluster.nodes[0].host"));
+    CHECK(strstr(terminal->out, "cluster.shards"));
+    assert_string_equal(terminal->talk, "3 problems\n");
 }
 
 static void checks_give_json(void **state)
 {
-    struct fixture *fixture = *state;
+    struct terminal *terminal = *state;
     char path[256];
-    write_file(fixture, path, WRONG);
-    assert_int_equal(RUN(fixture, "check", "--json", path), EXIT_CODE_FOUND);
-    assert_string_equal(fixture->talk, "");
-    scoped(json_clear) json_t *json = json_loads(fixture->out, 0, NULL);
+    write_file(terminal, path, WRONG);
+    assert_int_equal(RUN(terminal, "check", "--json", path), EXIT_CODE_FOUND);
+    assert_string_equal(terminal->talk, "");
+    scoped(json_clear) json_t *json = json_loads(terminal->out, 0, NULL);
     CHECK(json_is_false(json_object_get(json, "valid")));
     const json_t *problems = json_object_get(json, "problems");
     assert_int_equal(json_array_size(problems), 3);
@@ -156,45 +124,47 @@ static void checks_give_json(void **state)
 
 static void an_unreadable_file_is_not_an_invalid_one(void **state)
 {
-    struct fixture *fixture = *state;
-    assert_int_equal(RUN(fixture, "check", "/nowhere/x.yaml"),
+    struct terminal *terminal = *state;
+    assert_int_equal(RUN(terminal, "check", "/nowhere/x.yaml"),
                      EXIT_CODE_FAILED);
-    CHECK(strstr(fixture->talk, "/nowhere/x.yaml: found no such file"));
-    assert_string_equal(fixture->out, "");
-    assert_int_equal(RUN(fixture, "check", fixture->folder.path),
+    CHECK(strstr(terminal->talk, "/nowhere/x.yaml: found no such file"));
+    assert_string_equal(terminal->out, "");
+    assert_int_equal(RUN(terminal, "check", terminal->folder.path),
                      EXIT_CODE_FAILED);
-    assert_int_equal(RUN(fixture, "show", "/nowhere/x.yaml"), EXIT_CODE_FAILED);
+    assert_int_equal(RUN(terminal, "show", "/nowhere/x.yaml"),
+                     EXIT_CODE_FAILED);
 }
 
 static void shows_what_is_written(void **state)
 {
-    struct fixture *fixture = *state;
+    struct terminal *terminal = *state;
     char path[256];
-    write_file(fixture, path, RIGHT);
-    assert_int_equal(RUN(fixture, "show", path), EXIT_CODE_OK);
-    assert_string_equal(fixture->out, "node:\n"
-                                      "  data_dir: data\n"
-                                      "cluster:\n"
-                                      "  id: 000102030405060708090a0b0c0d0e0f\n"
-                                      "  nodes:\n"
-                                      "    - name: n1\n"
-                                      "      host: h\n");
+    write_file(terminal, path, RIGHT);
+    assert_int_equal(RUN(terminal, "show", path), EXIT_CODE_OK);
+    assert_string_equal(terminal->out,
+                        "node:\n"
+                        "  data_dir: data\n"
+                        "cluster:\n"
+                        "  id: 000102030405060708090a0b0c0d0e0f\n"
+                        "  nodes:\n"
+                        "    - name: n1\n"
+                        "      host: h\n");
 }
 
 static void marks_defaults(void **state)
 {
-    struct fixture *fixture = *state;
+    struct terminal *terminal = *state;
     char path[256];
-    write_file(fixture, path, RIGHT);
-    assert_int_equal(RUN(fixture, "show", "--effective", path), EXIT_CODE_OK);
-    CHECK(strstr(fixture->out, "  shards: 128 # default\n"));
-    CHECK(strstr(fixture->out, "      port: 7600 # default\n"));
-    CHECK(strstr(fixture->out, "      host: h\n"));
-    CHECK(strstr(fixture->out, "      # zone: default: none\n"));
-    CHECK(strstr(fixture->out, "  data_dir: data\n")); /* not resolved */
-    assert_int_equal(RUN(fixture, "show", "--effective", "--json", path),
+    write_file(terminal, path, RIGHT);
+    assert_int_equal(RUN(terminal, "show", "--effective", path), EXIT_CODE_OK);
+    CHECK(strstr(terminal->out, "  shards: 128 # default\n"));
+    CHECK(strstr(terminal->out, "      port: 7600 # default\n"));
+    CHECK(strstr(terminal->out, "      host: h\n"));
+    CHECK(strstr(terminal->out, "      # zone: default: none\n"));
+    CHECK(strstr(terminal->out, "  data_dir: data\n")); /* not resolved */
+    assert_int_equal(RUN(terminal, "show", "--effective", "--json", path),
                      EXIT_CODE_OK);
-    scoped(json_clear) json_t *json = json_loads(fixture->out, 0, NULL);
+    scoped(json_clear) json_t *json = json_loads(terminal->out, 0, NULL);
     CHECK(json);
     const char *first =
         json_string_value(json_array_get(json_object_get(json, "defaults"), 0));
@@ -203,7 +173,7 @@ static void marks_defaults(void **state)
 
 static void what_is_shown_reads_back_the_same(void **state)
 {
-    struct fixture *fixture = *state;
+    struct terminal *terminal = *state;
     static const char *const samples[] = {DEPLOY "one-host.yaml",
                                           DEPLOY "three-hosts.yaml",
                                           DEPLOY "five-hosts.yaml"};
@@ -212,9 +182,9 @@ static void what_is_shown_reads_back_the_same(void **state)
         scoped(settings_close) struct settings *before = NULL;
         scoped(settings_close) struct settings *after = NULL;
         CHECK_OK(config_open(&before, posix_files(), samples[i], &problems));
-        assert_int_equal(RUN(fixture, "show", "--effective", samples[i]),
+        assert_int_equal(RUN(terminal, "show", "--effective", samples[i]),
                          EXIT_CODE_OK);
-        CHECK_OK(config_parse(&after, bytes_of_text(fixture->out), "shown",
+        CHECK_OK(config_parse(&after, bytes_of_text(terminal->out), "shown",
                               &problems));
         assert_int_equal(
             settings_cluster_differences(before, after, NULL, NULL), 0);
@@ -224,7 +194,7 @@ static void what_is_shown_reads_back_the_same(void **state)
 }
 
 /* Replace a file by what is shown of it: relative folders mean the same. */
-static void check_replaced(struct fixture *fixture, const char *path)
+static void check_replaced(struct terminal *terminal, const char *path)
 {
     static struct problems problems;
     scoped(settings_close) struct settings *before = NULL;
@@ -232,112 +202,112 @@ static void check_replaced(struct fixture *fixture, const char *path)
     const struct files *files = posix_files();
     CHECK_OK(config_open(&before, files, path, &problems));
     assert_string_equal(before->node.keys_dir, "/etc/troupe/keys");
-    assert_int_equal(RUN(fixture, "show", "--effective", path), EXIT_CODE_OK);
+    assert_int_equal(RUN(terminal, "show", "--effective", path), EXIT_CODE_OK);
     CHECK_OK(files->write(files->context, path, FILE_PUBLIC, true,
-                          bytes_of_text(fixture->out)));
+                          bytes_of_text(terminal->out)));
     CHECK_OK(config_open(&after, files, path, &problems));
     assert_memory_equal(&before->node, &after->node, sizeof before->node);
 }
 
 static void what_is_shown_may_replace_the_file(void **state)
 {
-    struct fixture *fixture = *state;
+    struct terminal *terminal = *state;
     char path[256];
     char here[PATH_MAX];
     const struct files *files = posix_files();
-    write_file(fixture, path, RIGHT);
-    check_replaced(fixture, path);
+    write_file(terminal, path, RIGHT);
+    check_replaced(terminal, path);
     CHECK(getcwd(here, sizeof here));
-    CHECK(chdir(fixture->folder.path) == 0);
+    CHECK(chdir(terminal->folder.path) == 0);
     CHECK_OK(files->make_folder(files->context, "conf", FILE_PUBLIC));
     CHECK_OK(files->write(files->context, "conf/a.yaml", FILE_PUBLIC, false,
                           bytes_of_text(RIGHT)));
-    check_replaced(fixture, "conf/a.yaml");
+    check_replaced(terminal, "conf/a.yaml");
     CHECK(chdir(here) == 0);
 }
 
 static void shows_nothing_of_a_wrong_file(void **state)
 {
-    struct fixture *fixture = *state;
+    struct terminal *terminal = *state;
     char path[256];
-    write_file(fixture, path, WRONG);
-    assert_int_equal(RUN(fixture, "show", path), EXIT_CODE_FOUND);
-    assert_string_equal(fixture->out, "");
-    CHECK(strstr(fixture->talk, "3 problems"));
+    write_file(terminal, path, WRONG);
+    assert_int_equal(RUN(terminal, "show", path), EXIT_CODE_FOUND);
+    assert_string_equal(terminal->out, "");
+    CHECK(strstr(terminal->talk, "3 problems"));
 }
 
 static void explains_a_key_however_it_is_written(void **state)
 {
-    struct fixture *fixture = *state;
+    struct terminal *terminal = *state;
     static const char *const ways[] = {
         "cluster.nodes[].port",   "cluster.nodes[2].port", "cluster.nodes.port",
         "cluster.nodes[n1].port", "nodes[].port",          "port"};
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        assert_int_equal(RUN(fixture, "explain", ways[i]), EXIT_CODE_OK);
-        CHECK(strstr(fixture->out, "cluster.nodes[].port\n"));
-        CHECK(strstr(fixture->out, "default  7600\n"));
+        assert_int_equal(RUN(terminal, "explain", ways[i]), EXIT_CODE_OK);
+        CHECK(strstr(terminal->out, "cluster.nodes[].port\n"));
+        CHECK(strstr(terminal->out, "default  7600\n"));
     }
-    assert_int_equal(RUN(fixture, "explain", "nodes"), EXIT_CODE_OK);
-    CHECK(strstr(fixture->out, "Keys in it:"));
+    assert_int_equal(RUN(terminal, "explain", "nodes"), EXIT_CODE_OK);
+    CHECK(strstr(terminal->out, "Keys in it:"));
 }
 
 static void says_which_keys_are_not_used_yet(void **state)
 {
-    struct fixture *fixture = *state;
-    assert_int_equal(RUN(fixture, "explain", "actor_slice"), EXIT_CODE_OK);
-    CHECK(strstr(fixture->out, "\n  Not used yet: "));
-    assert_int_equal(RUN(fixture, "explain", "link_window"), EXIT_CODE_OK);
-    CHECK(!strstr(fixture->out, "Not used yet"));
-    assert_int_equal(RUN(fixture, "explain"), EXIT_CODE_OK);
-    CHECK(strstr(fixture->out, "  1ms  (not used yet)\n"));
-    assert_int_equal(RUN(fixture, "explain", "--json", "cluster.timeouts.ask"),
+    struct terminal *terminal = *state;
+    assert_int_equal(RUN(terminal, "explain", "actor_slice"), EXIT_CODE_OK);
+    CHECK(strstr(terminal->out, "\n  Not used yet: "));
+    assert_int_equal(RUN(terminal, "explain", "link_window"), EXIT_CODE_OK);
+    CHECK(!strstr(terminal->out, "Not used yet"));
+    assert_int_equal(RUN(terminal, "explain"), EXIT_CODE_OK);
+    CHECK(strstr(terminal->out, "  1ms  (not used yet)\n"));
+    assert_int_equal(RUN(terminal, "explain", "--json", "cluster.timeouts.ask"),
                      EXIT_CODE_OK);
-    scoped(json_clear) json_t *json = json_loads(fixture->out, 0, NULL);
+    scoped(json_clear) json_t *json = json_loads(terminal->out, 0, NULL);
     const json_t *key = json_array_get(json_object_get(json, "keys"), 0);
     CHECK(json_is_false(json_object_get(key, "used")));
-    assert_int_equal(RUN(fixture, "explain", "--markdown"), EXIT_CODE_OK);
-    CHECK(strstr(fixture->out, "| *Not used yet.* How long actors run"));
-    assert_int_equal(RUN(fixture, "default"), EXIT_CODE_OK);
-    CHECK(strstr(fixture->out, "# Not used yet: "));
+    assert_int_equal(RUN(terminal, "explain", "--markdown"), EXIT_CODE_OK);
+    CHECK(strstr(terminal->out, "| *Not used yet.* How long actors run"));
+    assert_int_equal(RUN(terminal, "default"), EXIT_CODE_OK);
+    CHECK(strstr(terminal->out, "# Not used yet: "));
 }
 
 static void suggests_the_key_that_was_meant(void **state)
 {
-    struct fixture *fixture = *state;
-    assert_int_equal(RUN(fixture, "explain", "link_windw"), EXIT_CODE_USAGE);
-    CHECK(strstr(fixture->talk, "mean \"cluster.limits.link_window\"?"));
-    assert_int_equal(RUN(fixture, "explain", "name"), EXIT_CODE_USAGE);
-    CHECK(strstr(fixture->talk, "node.name, cluster.name"));
-    assert_int_equal(RUN(fixture, "explain", "zzzzzz"), EXIT_CODE_USAGE);
-    assert_int_equal(RUN(fixture, "explain", ""), EXIT_CODE_USAGE);
-    assert_int_equal(RUN(fixture, "explain", "nodes["), EXIT_CODE_OK);
+    struct terminal *terminal = *state;
+    assert_int_equal(RUN(terminal, "explain", "link_windw"), EXIT_CODE_USAGE);
+    CHECK(strstr(terminal->talk, "mean \"cluster.limits.link_window\"?"));
+    assert_int_equal(RUN(terminal, "explain", "name"), EXIT_CODE_USAGE);
+    CHECK(strstr(terminal->talk, "node.name, cluster.name"));
+    assert_int_equal(RUN(terminal, "explain", "zzzzzz"), EXIT_CODE_USAGE);
+    assert_int_equal(RUN(terminal, "explain", ""), EXIT_CODE_USAGE);
+    assert_int_equal(RUN(terminal, "explain", "nodes["), EXIT_CODE_OK);
     char key[400];
     memset(key, '[', sizeof key);
     memset(key, 'x', 300);
     key[sizeof key - 1] = '\0';
-    assert_int_equal(RUN(fixture, "explain", key), EXIT_CODE_USAGE);
-    assert_string_equal(fixture->out, "");
+    assert_int_equal(RUN(terminal, "explain", key), EXIT_CODE_USAGE);
+    assert_string_equal(terminal->out, "");
 }
 
 static void lists_every_key(void **state)
 {
-    struct fixture *fixture = *state;
-    assert_int_equal(RUN(fixture, "explain"), EXIT_CODE_OK);
-    CHECK(strstr(fixture->out, "\ncluster.limits.link_window "));
-    assert_int_equal(RUN(fixture, "explain", "--json"), EXIT_CODE_OK);
-    scoped(json_clear) json_t *json = json_loads(fixture->out, 0, NULL);
+    struct terminal *terminal = *state;
+    assert_int_equal(RUN(terminal, "explain"), EXIT_CODE_OK);
+    CHECK(strstr(terminal->out, "\ncluster.limits.link_window "));
+    assert_int_equal(RUN(terminal, "explain", "--json"), EXIT_CODE_OK);
+    scoped(json_clear) json_t *json = json_loads(terminal->out, 0, NULL);
     CHECK(json_array_size(json_object_get(json, "keys")) > 50);
 }
 
 static void the_documentation_is_up_to_date(void **state)
 {
-    struct fixture *fixture = *state;
+    struct terminal *terminal = *state;
     char *page = read_file(SOURCE_ROOT "/docs/configuration.md");
-    assert_int_equal(RUN(fixture, "explain", "--markdown"), EXIT_CODE_OK);
+    assert_int_equal(RUN(terminal, "explain", "--markdown"), EXIT_CODE_OK);
     /* If not: troupe config explain --markdown > docs/configuration.md */
-    assert_string_equal(page, fixture->out);
+    assert_string_equal(page, terminal->out);
     free(page);
-    assert_int_equal(RUN(fixture, "explain", "--markdown", "node"),
+    assert_int_equal(RUN(terminal, "explain", "--markdown", "node"),
                      EXIT_CODE_USAGE);
 }
 
@@ -359,13 +329,13 @@ static char *uncommented(const char *text)
 
 static void the_default_file_is_valid_and_whole(void **state)
 {
-    struct fixture *fixture = *state;
+    struct terminal *terminal = *state;
     static struct problems problems;
-    assert_int_equal(RUN(fixture, "default"), EXIT_CODE_OK);
+    assert_int_equal(RUN(terminal, "default"), EXIT_CODE_OK);
     scoped(settings_close) struct settings *settings = NULL;
-    CHECK_OK(config_parse(&settings, bytes_of_text(fixture->out), "default",
+    CHECK_OK(config_parse(&settings, bytes_of_text(terminal->out), "default",
                           &problems));
-    char *all = uncommented(fixture->out);
+    char *all = uncommented(terminal->out);
     uint32_t count = 0;
     const struct schema_key *keys = schema_keys(&count);
     for (uint32_t i = 0; i < count; i++) {

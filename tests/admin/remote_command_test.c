@@ -12,16 +12,13 @@
 #include <jansson.h>
 
 #include "admin/explain_text.h"
-#include "admin/interrupt.h"
 #include "admin/nouns.h"
 #include "admin/pack_json.h"
 #include "base/posix/posix_files.h"
 #include "client/client.h"
 #include "shard/host_service.h"
-#include "tests/support/fake_machine.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/terminal.h"
 
-#define WORD_COUNT_MAX 24
 #define ANSWER_COUNT_MAX 24
 #define ANSWER_BYTES_MAX 8192
 
@@ -146,120 +143,13 @@ enum err client_ask(struct client *client,
 
 /* ---- somebody at a terminal ---- */
 
-struct fixture {
-    struct temp_folder temp;
-    struct fake_machine machine;
-    uint32_t patience; /* waits until Ctrl-C */
-    uint32_t wait_count;
-    bool is_held;
-    bool is_free;      /* the command may wait without having it held */
-    const char *typed; /* NULL: nothing */
-    const char *context;
-    char *out;
-    char *talk;
-};
+static struct terminal terminal;
 
-static struct fixture fixture;
-
-static void hold(void *context)
-{
-    (void)context;
-    fixture.is_held = true;
-}
-
-static void release(void *context)
-{
-    (void)context;
-    fixture.is_held = false;
-}
-
-static bool wait_for(void *context, uint64_t ms)
-{
-    (void)context;
-    CHECK(fixture.is_held || fixture.is_free);
-    fixture.machine.fake.now_ns += ms * NS_PER_MS;
-    return ++fixture.wait_count < fixture.patience;
-}
-
-static const struct interrupt interrupt = {
-    .hold = hold, .release = release, .wait = wait_for};
-
-static const char *variable(const char *name)
-{
-    if (strcmp(name, "XDG_CONFIG_HOME") == 0) {
-        return fixture.temp.path;
-    }
-    return strcmp(name, "TROUPE_CONTEXT") == 0 ? fixture.context : NULL;
-}
-
-static void forget_output(void)
-{
-    free(fixture.out);
-    free(fixture.talk);
-    fixture.out = NULL;
-    fixture.talk = NULL;
-}
-
-static char *expand(const char *word)
-{
-    char *expanded = NULL;
-    const char *rest = strncmp(word, "DIR", 3) == 0 ? word + 3 : NULL;
-    CHECK(asprintf(&expanded, "%s%s", rest ? fixture.temp.path : "",
-                   rest ? rest : word) >= 0);
-    return expanded;
-}
-
-static int run_words(char **words, int count)
-{
-    size_t out_bytes = 0;
-    size_t talk_bytes = 0;
-    const char *typed = fixture.typed ? fixture.typed : "\n";
-    forget_output();
-    fixture.wait_count = 0;
-    fixture.is_held = false;
-    fake.asked_count = 0;
-    fake.opened_count = 0;
-    struct command_world world = {
-        .files = posix_files(),
-        .clock = &fixture.machine.clock,
-        .entropy = &fixture.machine.entropy,
-        .interrupt = &interrupt,
-        .variable = variable,
-        .in = fmemopen((void *)(uintptr_t)typed, strlen(typed), "r"),
-        .out = open_memstream(&fixture.out, &out_bytes),
-        .talk = open_memstream(&fixture.talk, &talk_bytes)};
-    CHECK(world.in && world.out && world.talk);
-    int code = (int)command_run(&world, nouns_all, count, words);
-    (void)fclose(world.in);
-    (void)fclose(world.out);
-    (void)fclose(world.talk);
-    return code;
-}
-
-/* Run "troupe " and `line`; a word that begins with DIR is in the folder. */
 static int run_plain(const char *line)
 {
-    char *words[WORD_COUNT_MAX] = {strdup("troupe")};
-    char copy[512];
-    int count = 1;
-    (void)snprintf(copy, sizeof copy, "%s", line);
-    for (char *next = copy; next; count++) {
-        char *word = next;
-        CHECK(count < WORD_COUNT_MAX - 1);
-        next = strchr(next, ' ');
-        if (next) {
-            *next++ = '\0';
-        }
-        words[count] = expand(word);
-    }
-    /* The frame moves them about. */
-    char *given[WORD_COUNT_MAX];
-    memcpy(given, words, sizeof given);
-    int code = run_words(words, count);
-    for (int i = 0; i < count; i++) {
-        free(given[i]);
-    }
-    return code;
+    fake.asked_count = 0;
+    fake.opened_count = 0;
+    return terminal_run(&terminal, line);
 }
 
 /* With the cluster's file. */
@@ -308,8 +198,7 @@ static int set_up_all(void **state)
 {
     (void)state;
     CHECK_OK(identity_library_init());
-    temp_folder_init(&fixture.temp);
-    fake_machine_init(&fixture.machine);
+    terminal_init(&terminal, nouns_all);
     CHECK(run_plain("cluster init lab --transport ipc one two three --out "
                     "DIR/lab") == 0);
     return 0;
@@ -318,9 +207,7 @@ static int set_up_all(void **state)
 static int tear_down_all(void **state)
 {
     (void)state;
-    forget_output();
-    fake_machine_clear(&fixture.machine);
-    temp_folder_clear(&fixture.temp);
+    terminal_clear(&terminal);
     return 0;
 }
 
@@ -328,9 +215,9 @@ static int set_up(void **state)
 {
     (void)state;
     memset(&fake, 0, sizeof fake);
-    fixture.patience = 3;
-    fixture.typed = NULL;
-    fixture.context = NULL;
+    terminal.patience = 3;
+    terminal.typed = NULL;
+    terminal.context = NULL;
     return 0;
 }
 
@@ -447,11 +334,11 @@ static void shows_the_cluster(void **state)
     (void)state;
     answer("cluster.status", status);
     CHECK(run("cluster status") == 0);
-    CHECK(says(fixture.out, "lab (00ff), view 17"));
-    CHECK(says(fixture.out, "led by two, term 5, voters one two three"));
-    CHECK(says(fixture.out, "3 of 3 heard: 3 active\n"));
-    CHECK(says(fixture.out, "2 of 2 led, 2 whole"));
-    CHECK(says(fixture.out, "none"));
+    CHECK(says(terminal.out, "lab (00ff), view 17"));
+    CHECK(says(terminal.out, "led by two, term 5, voters one two three"));
+    CHECK(says(terminal.out, "3 of 3 heard: 3 active\n"));
+    CHECK(says(terminal.out, "2 of 2 led, 2 whole"));
+    CHECK(says(terminal.out, "none"));
     assert_string_equal(fake.who, "operator");
     CHECK(fake.node_count == 3 && fake.asked_count == 1);
 }
@@ -462,7 +349,7 @@ static void json_is_the_answer_with_schema_and_version(void **state)
     answer("cluster.status", status);
     CHECK(run("cluster status --json --stale") == 0);
     assert_string_equal(fake.args, "{\"stale\":true}");
-    json_t *document = json_loads(fixture.out, 0, NULL);
+    json_t *document = json_loads(terminal.out, 0, NULL);
     assert_non_null(document);
     assert_string_equal(json_string_value(json_object_get(document, "schema")),
                         "troupe.cluster.status");
@@ -478,7 +365,7 @@ static void looks_again_until_ctrl_c(void **state)
     answer("node.ls", nodes);
     CHECK(run("node ls --watch=5") == 0);
     CHECK(fake.asked_count == 3 && fake.opened_count == 1);
-    CHECK(fixture.wait_count == 3);
+    CHECK(terminal.wait_count == 3);
     CHECK(run("node ls --watch=0") == 2);
     CHECK(run("node ls --watch=x") == 2);
     CHECK(run("node ls --watch") == 0);
@@ -491,14 +378,14 @@ static void lists_nodes(void **state)
     answer("node.ls", nodes);
     answer("node.show", node);
     CHECK(run("node ls") == 0);
-    CHECK(says(fixture.out, "NODE  STATE   UP   OWNS"));
-    CHECK(says(fixture.out, "two   active  yes     1         2      1"));
-    CHECK(says(fixture.out, "10 min ago"));
+    CHECK(says(terminal.out, "NODE  STATE   UP   OWNS"));
+    CHECK(says(terminal.out, "two   active  yes     1         2      1"));
+    CHECK(says(terminal.out, "10 min ago"));
     CHECK(run("cluster members") == 0);
-    CHECK(says(fixture.out, "2/2") && says(fixture.out, "shard voter"));
+    CHECK(says(terminal.out, "2/2") && says(terminal.out, "shard voter"));
     CHECK(run("node show two") == 0);
     assert_string_equal(fake.args, "{\"name\":\"two\"}");
-    CHECK(says(fixture.out, "Owns      0\nReplicas  1\n"));
+    CHECK(says(terminal.out, "Owns      0\nReplicas  1\n"));
 }
 
 static void shows_the_map(void **state)
@@ -506,18 +393,18 @@ static void shows_the_map(void **state)
     (void)state;
     answer("shard.map", map);
     CHECK(run("shard map") == 0);
-    CHECK(says(fixture.out, "one two(+12)"));
-    CHECK(says(fixture.out, "1.5k") && says(fixture.out, "2 KiB"));
-    CHECK(says(fixture.out, "2 shards, 0 moving, 0 without a leader; map "
-                            "version 9, on 3 nodes"));
+    CHECK(says(terminal.out, "one two(+12)"));
+    CHECK(says(terminal.out, "1.5k") && says(terminal.out, "2 KiB"));
+    CHECK(says(terminal.out, "2 shards, 0 moving, 0 without a leader; map "
+                             "version 9, on 3 nodes"));
     CHECK(run("shard show 1") == 0);
-    CHECK(says(fixture.out, "Owner       two") &&
-          !says(fixture.out, "Owner       one"));
+    CHECK(says(terminal.out, "Owner       two") &&
+          !says(terminal.out, "Owner       one"));
     CHECK(run("shard show 1 --json") == 0);
-    CHECK(says(fixture.out, "\"shard\":1") &&
-          !says(fixture.out, "\"shard\":0"));
+    CHECK(says(terminal.out, "\"shard\":1") &&
+          !says(terminal.out, "\"shard\":0"));
     CHECK(run("shard show 2") == 2);
-    CHECK(says(fixture.talk, "there are 2"));
+    CHECK(says(terminal.talk, "there are 2"));
     CHECK(run("shard show -- -1") == 2);
     CHECK(run("shard show x") == 2);
 }
@@ -532,14 +419,14 @@ static void draws_the_map(void **state)
     answer("shard.map", map);
     CHECK(run("shard map --plot DIR/map.svg") == 0);
     CHECK_OK(files->read(files->context,
-                         temp_folder_path(&fixture.temp, path, "map.svg"),
+                         temp_folder_path(&terminal.folder, path, "map.svg"),
                          FILE_PUBLIC, 1 << 20, &text, &length));
     CHECK(says((const char *)text, "<svg "));
     CHECK(says((const char *)text, "shard 1: two, serving"));
     CHECK(says((const char *)text, "</svg>\n"));
     free(text);
     CHECK(run("shard map --plot DIR/none/map.svg") != 0);
-    CHECK(says(fixture.talk, "none/map.svg"));
+    CHECK(says(terminal.talk, "none/map.svg"));
 }
 
 static void locates_an_actor(void **state)
@@ -550,7 +437,7 @@ static void locates_an_actor(void **state)
            "\"leader\":\"one\",\"replicas\":[\"one\",\"two\"]}");
     CHECK(run("shard locate order/a/b") == 0);
     assert_string_equal(fake.args, "{\"type\":\"order\",\"id\":\"a/b\"}");
-    CHECK(says(fixture.out, "order/a/b is in shard 7, led by one"));
+    CHECK(says(terminal.out, "order/a/b is in shard 7, led by one"));
     CHECK(run("shard locate order") == 2);
     CHECK(run("shard locate /a") == 2);
     CHECK(run("shard locate order/") == 2);
@@ -568,8 +455,8 @@ static void follows_the_journal(void **state)
                  1);
     answer("events", "{\"v\":1,\"lines\":[],\"newest\":4}");
     CHECK(run("events --follow") == 0);
-    CHECK(says(fixture.out, "    4  2026-11-21T"));
-    CHECK(says(fixture.out, "operator/ann"));
+    CHECK(says(terminal.out, "    4  2026-11-21T"));
+    CHECK(says(terminal.out, "operator/ann"));
     assert_string_equal(fake.args, "{\"since\":4}");
     CHECK(run("events --since 7 --limit 3") == 0);
     assert_string_equal(fake.args, "{\"since\":7,\"limit\":3}");
@@ -585,17 +472,18 @@ static void lists_operations(void **state)
     answer_times("op.ls", ERR_NONE, "{\"v\":1,\"ops\":[]}", 1);
     answer("op.ls", "{\"v\":1,\"ops\":[" OP("waiting", "no place", "50") "]}");
     answer("op.show", OP("running", "", "50"));
-    CHECK(run("op ls") == 0 && says(fixture.out, "Nothing is under way"));
+    CHECK(run("op ls") == 0 && says(terminal.out, "Nothing is under way"));
     CHECK(run("op ls") == 0);
-    CHECK(says(fixture.out, "drain-two  waiting  2/4 replicas  50"));
-    CHECK(says(fixture.out, "operator/ann  two gives its shards to the others: "
-                            "no place"));
+    CHECK(says(terminal.out, "drain-two  waiting  2/4 replicas  50"));
+    CHECK(says(terminal.out,
+               "operator/ann  two gives its shards to the others: "
+               "no place"));
     CHECK(run("_names ops") == 0);
-    assert_string_equal(fixture.out, "drain-two\n");
+    assert_string_equal(terminal.out, "drain-two\n");
     CHECK(run("op show drain-two") == 0);
     assert_string_equal(fake.args, "{\"id\":\"drain-two\"}");
-    CHECK(says(fixture.out, "2 of 4 replicas, 50 %"));
-    CHECK(says(fixture.out, "Cancelled  it is active again"));
+    CHECK(says(terminal.out, "2 of 4 replicas, 50 %"));
+    CHECK(says(terminal.out, "Cancelled  it is active again"));
 }
 
 static void waits_for_an_operation(void **state)
@@ -605,17 +493,18 @@ static void waits_for_an_operation(void **state)
     answer_times("op.show", ERR_NONE, OP("done", "", "100"), 1);
     answer_times("op.show", ERR_NONE, OP("running", "", "50"), 1);
     answer("op.show", OP("cancelled", "it is active", "0"));
-    fixture.patience = 10;
+    terminal.patience = 10;
     CHECK(run("op wait drain-two") == 0);
-    CHECK(says(fixture.talk, "drain-two is done.") && fixture.wait_count == 1);
+    CHECK(says(terminal.talk, "drain-two is done.") &&
+          terminal.wait_count == 1);
     CHECK(run("op wait drain-two") == 8);
-    CHECK(says(fixture.talk, "drain-two is cancelled: it is active"));
+    CHECK(says(terminal.talk, "drain-two is cancelled: it is active"));
     CHECK(run("op wait drain-two --deadline soon") == 2);
     memset(&fake, 0, sizeof fake);
     answer("op.show", OP("running", "", "50"));
     CHECK(run("op wait drain-two --deadline 3s") == 5);
-    CHECK(fixture.wait_count == 3);
-    CHECK(says(fixture.talk, "The time is over; drain-two goes on"));
+    CHECK(terminal.wait_count == 3);
+    CHECK(says(terminal.talk, "The time is over; drain-two goes on"));
 }
 
 static void says_that_another_move_has_come(void **state)
@@ -625,7 +514,7 @@ static void says_that_another_move_has_come(void **state)
                  "{\"v\":1,\"state\":\"running\",\"what\":\"to one\"}", 1);
     answer("op.show", "{\"v\":1,\"state\":\"done\",\"what\":\"to two\"}");
     CHECK(run("op wait move-1") == 8);
-    CHECK(says(fixture.talk, "move-1 has become another: to two"));
+    CHECK(says(terminal.talk, "move-1 has become another: to two"));
 }
 
 static void cancels_after_a_clear_yes(void **state)
@@ -634,12 +523,12 @@ static void cancels_after_a_clear_yes(void **state)
     answer("op.show", OP("running", "", "50"));
     answer("op.cancel", "{\"v\":1,\"id\":\"drain-two\",\"told\":\"so it is\"}");
     CHECK(run("op cancel drain-two --dry-run") == 0);
-    CHECK(says(fixture.talk, "Cancelled: it is active again"));
+    CHECK(says(terminal.talk, "Cancelled: it is active again"));
     CHECK(run("op cancel drain-two") == 7);
     CHECK(says(fake.args, "\"dry_run\":true"));
-    fixture.typed = "drain-two\n";
+    terminal.typed = "drain-two\n";
     CHECK(run("op cancel drain-two") == 0);
-    CHECK(says(fixture.talk, "drain-two is cancelled: so it is."));
+    CHECK(says(terminal.talk, "drain-two is cancelled: so it is."));
     CHECK(run("shard cancel 17 --yes") == 0);
     assert_string_equal(fake.args, "{\"id\":\"move-17\",\"dry_run\":false}");
     CHECK(run("shard cancel x") == 2);
@@ -654,25 +543,25 @@ static void what_begins_can_be_waited_for(void **state)
            "{\"v\":1,\"moves\":[],\"paused\":false,\"op\":\"rebalance-9\"}");
     answer("op.show", "{\"v\":1,\"state\":\"done\",\"what\":\"x\"}");
     CHECK(run("shard move 1 --to one --yes") == 0);
-    CHECK(says(fixture.talk, "It is move-1:"));
+    CHECK(says(terminal.talk, "It is move-1:"));
     assert_string_equal(fake.verb, "shard.move");
     CHECK(run("shard move 1 --to one --yes --wait") == 0);
-    CHECK(says(fixture.talk, "move-1 is done."));
+    CHECK(says(terminal.talk, "move-1 is done."));
     CHECK(run("shard rebalance --yes --wait") == 0);
-    CHECK(says(fixture.talk, "rebalance-9 is done."));
+    CHECK(says(terminal.talk, "rebalance-9 is done."));
 }
 
 static void waits_for_a_node(void **state)
 {
     (void)state;
-    fixture.patience = 10;
+    terminal.patience = 10;
     CHECK(run("node wait nobody") == 2);
     CHECK(run("node wait nobody --deadline 2s") == 5); /* it may join */
-    CHECK(fixture.wait_count == 2);
+    CHECK(terminal.wait_count == 2);
     answer_times("node.show", ERR_NONE, node_away, 1);
     answer("node.show", node);
     CHECK(run("node wait two") == 0);
-    CHECK(fixture.wait_count == 1 && says(fixture.talk, "two is ready."));
+    CHECK(terminal.wait_count == 1 && says(terminal.talk, "two is ready."));
     CHECK(run("node wait two --state away --deadline 2s") == 5);
     answer("op.show", OP("done", "", "100"));
     CHECK(run("node wait two --state drained --deadline 1s") == 5);
@@ -684,16 +573,16 @@ static void waits_while_an_election_is_under_way(void **state)
     (void)state;
     static const char why[] =
         "{\"v\":1,\"why\":\"no leader yet\",\"may_pass\":true}";
-    fixture.is_free = true;
-    fixture.patience = 1000;
+    terminal.is_free = true;
+    terminal.patience = 1000;
     answer_times("node.ls", ERR_NO_QUORUM, why, 3);
     answer("node.ls", nodes);
     CHECK(run("node ls") == 0);
-    CHECK(fake.asked_count == 4 && fixture.wait_count == 3);
+    CHECK(fake.asked_count == 4 && terminal.wait_count == 3);
     answer_times("shard.pause", ERR_NO_QUORUM, why, 0);
     CHECK(run("shard pause --timeout 2s") == 4);
-    CHECK(fixture.wait_count == 10);
-    fixture.is_free = false;
+    CHECK(terminal.wait_count == 10);
+    terminal.is_free = false;
 }
 
 /* ---- joining ---- */
@@ -711,7 +600,7 @@ static const char *status_of_lab(void)
     const struct files *files = posix_files();
     CHECK_OK(files->read(
         files->context,
-        temp_folder_path(&fixture.temp, path, "lab/one/cluster.yaml"),
+        temp_folder_path(&terminal.folder, path, "lab/one/cluster.yaml"),
         FILE_PUBLIC, 1 << 20, &file, &length));
     const char *id = strstr((const char *)file, "  id: \"");
     CHECK(id);
@@ -739,37 +628,37 @@ static void checks_what_joining_needs(void **state)
     static const char nobody[] = "{\"v\":1,\"members\":[]}";
     answer_who_joins(nobody, same);
     CHECK(run("cluster join DIR/lab/three/cluster.yaml") == 0);
-    CHECK(says(fixture.out, "the name three is free"));
-    CHECK(says(fixture.out, "1 shards would move"));
-    CHECK(says(fixture.out, "trouped --config ") &&
-          says(fixture.out, "--node three --join"));
+    CHECK(says(terminal.out, "the name three is free"));
+    CHECK(says(terminal.out, "1 shards would move"));
+    CHECK(says(terminal.out, "trouped --config ") &&
+          says(terminal.out, "--node three --join"));
     answer_who_joins(
         "{\"v\":1,\"members\":[{\"name\":\"three\",\"is_up\":true,"
         "\"door\":\"ipc:x\"}]}",
         "{\"v\":1,\"changes\":[{\"key\":\"shards\",\"from\":\"64\","
         "\"to\":\"128\"}]}");
     CHECK(run("cluster join DIR/lab/three/cluster.yaml") == 7);
-    CHECK(says(fixture.out, "a node called three is up, at ipc:x"));
-    CHECK(says(fixture.out, "shards is 128 in the file, 64 in the cluster"));
-    CHECK(!says(fixture.out, "trouped"));
+    CHECK(says(terminal.out, "a node called three is up, at ipc:x"));
+    CHECK(says(terminal.out, "shards is 128 in the file, 64 in the cluster"));
+    CHECK(!says(terminal.out, "trouped"));
     answer_who_joins(nobody, same);
     CHECK(run("cluster join DIR/lab/three/cluster.yaml --name four") == 7);
-    CHECK(says(fixture.out, "cluster.nodes has no `four`"));
+    CHECK(says(terminal.out, "cluster.nodes has no `four`"));
     CHECK(run("cluster join DIR/lab/three/cluster.yaml --name two") == 7);
-    CHECK(says(fixture.out, "two.cert"));
+    CHECK(says(terminal.out, "two.cert"));
     CHECK(run("cluster join DIR/nothing.yaml") == 7);
     memset(&fake, 0, sizeof fake);
     answer("cluster.status", status);
     CHECK(run("cluster join DIR/lab/three/cluster.yaml") == 7);
-    CHECK(says(fixture.out, "this is 00ff"));
+    CHECK(says(terminal.out, "this is 00ff"));
 }
 
 static void checks_what_it_can_without_the_cluster(void **state)
 {
     (void)state;
     CHECK(run_plain("cluster join DIR/lab/three/cluster.yaml") == 8);
-    CHECK(says(fixture.out, "open  the cluster is not asked"));
-    CHECK(says(fixture.out, "trouped --config "));
+    CHECK(says(terminal.out, "open  the cluster is not asked"));
+    CHECK(says(terminal.out, "trouped --config "));
     CHECK(fake.opened_count == 0);
     fake.open_err = ERR_UNREACHABLE;
     CHECK(run("cluster join DIR/lab/three/cluster.yaml") == 7);
@@ -790,12 +679,12 @@ static void shows_what_became_of_a_shard(void **state)
            "\"text\":\"shard 1 moves from one to two\"},{\"at_ms\":3000,"
            "\"who\":\"x\",\"text\":\"shard 17 moves\"}]}");
     CHECK(run("shard history 1") == 0);
-    const char *moved = strstr(fixture.out, "from one to two, map version 9");
-    const char *line = strstr(fixture.out, "moves from one to two (operator");
-    const char *led = strstr(fixture.out, "led by two after -, term 3");
+    const char *moved = strstr(terminal.out, "from one to two, map version 9");
+    const char *line = strstr(terminal.out, "moves from one to two (operator");
+    const char *led = strstr(terminal.out, "led by two after -, term 3");
     CHECK(moved && line && led && moved < line && line < led);
-    CHECK(!says(fixture.out, "shard 17"));
-    CHECK(run("shard history") == 0 && says(fixture.out, "shard 17"));
+    CHECK(!says(terminal.out, "shard 17"));
+    CHECK(run("shard history") == 0 && says(terminal.out, "shard 17"));
     CHECK(run("shard history x") == 2);
 }
 
@@ -804,7 +693,7 @@ static void shows_the_shards_with_the_most_of_it(void **state)
     (void)state;
     answer("shard.map", map);
     CHECK(run("shard hot --top 1") == 0);
-    CHECK(says(fixture.out, "1.5k") && !says(fixture.out, "\n    1  two"));
+    CHECK(says(terminal.out, "1.5k") && !says(terminal.out, "\n    1  two"));
     CHECK(run("shard hot --by size --json") == 0);
     CHECK(run("shard hot --by weight") == 2);
     CHECK(run("shard hot --top 0") == 2);
@@ -820,21 +709,21 @@ static void verifies_a_cluster(void **state)
     answer("shard.map", map);
     answer("node.info", info);
     CHECK(run("cluster verify") == 0);
-    CHECK(says(fixture.out, "All is well"));
+    CHECK(says(terminal.out, "All is well"));
     CHECK(run("cluster verify --json") == 0);
-    CHECK(says(fixture.out, "\"is_well\":true"));
+    CHECK(says(terminal.out, "\"is_well\":true"));
     CHECK(run("doctor") == 0);
-    CHECK(says(fixture.out, "Nothing is wrong"));
+    CHECK(says(terminal.out, "Nothing is wrong"));
     CHECK(run("check cluster") == 0);
-    CHECK(says(fixture.out, "TROUPE CLUSTER OK - 3 of 3 members heard, 2 of 2 "
-                            "shards led | members=3"));
+    CHECK(says(terminal.out, "TROUPE CLUSTER OK - 3 of 3 members heard, 2 of 2 "
+                             "shards led | members=3"));
 }
 
 static void finds_nodes_that_do_not_agree(void **state)
 {
     (void)state;
-    fixture.is_free = true;
-    fixture.patience = 100;
+    terminal.is_free = true;
+    terminal.patience = 100;
     answer("cluster.status", status);
     answer("node.ls", nodes);
     answer("shard.map", map);
@@ -844,7 +733,7 @@ static void finds_nodes_that_do_not_agree(void **state)
                  1);
     answer("node.info", info); /* it passes */
     CHECK(run("cluster verify") == 0);
-    CHECK(fixture.wait_count == 1);
+    CHECK(terminal.wait_count == 1);
     memset(&fake, 0, sizeof fake);
     answer("cluster.status", status);
     answer("node.ls", nodes);
@@ -858,13 +747,13 @@ static void finds_nodes_that_do_not_agree(void **state)
                      1);
     }
     CHECK(run("cluster verify") == 1);
-    CHECK(fixture.wait_count == 3);
+    CHECK(terminal.wait_count == 3);
     CHECK(
-        says(fixture.out, "node two has view 17 (d), node one view 17 (abc)"));
-    CHECK(says(fixture.out, "node two is not ready: shard 3"));
-    CHECK(says(fixture.out, "the clock of node two is"));
-    CHECK(says(fixture.out, "the nodes lead 3 shards of 2"));
-    fixture.is_free = false;
+        says(terminal.out, "node two has view 17 (d), node one view 17 (abc)"));
+    CHECK(says(terminal.out, "node two is not ready: shard 3"));
+    CHECK(says(terminal.out, "the clock of node two is"));
+    CHECK(says(terminal.out, "the nodes lead 3 shards of 2"));
+    terminal.is_free = false;
 }
 
 static void a_drain_that_cannot_end_is_found(void **state)
@@ -876,7 +765,7 @@ static void a_drain_that_cannot_end_is_found(void **state)
            "\"draining\",\"is_up\":true,\"staying\":4}]}");
     answer("shard.map", map);
     CHECK(run("doctor") == 1);
-    CHECK(says(fixture.out, "node two drains, and 4 shards have nowhere"));
+    CHECK(says(terminal.out, "node two drains, and 4 shards have nowhere"));
 }
 
 static void finds_what_is_wrong(void **state)
@@ -887,22 +776,22 @@ static void finds_what_is_wrong(void **state)
     answer("shard.map", map_bad);
     answer("node.info", info);
     CHECK(run("cluster verify") == 1);
-    CHECK(says(fixture.out, "node one has view 16, the newest is 17"));
-    CHECK(says(fixture.out, "critical: node two is down"));
-    CHECK(says(fixture.out, "critical: 1 shard without a leader: 0"));
-    CHECK(says(fixture.out,
+    CHECK(says(terminal.out, "node one has view 16, the newest is 17"));
+    CHECK(says(terminal.out, "critical: node two is down"));
+    CHECK(says(terminal.out, "critical: 1 shard without a leader: 0"));
+    CHECK(says(terminal.out,
                "warning: 1 shard with replicas that are not whole: 1"));
     CHECK(run("cluster verify --json") == 1);
-    CHECK(says(fixture.out, "\"grade\":\"critical\""));
+    CHECK(says(terminal.out, "\"grade\":\"critical\""));
     CHECK(run("doctor") == 1);
-    CHECK(says(fixture.out, "Next: troupe node show two"));
+    CHECK(says(terminal.out, "Next: troupe node show two"));
     CHECK(run("check cluster") == 2);
-    CHECK(says(fixture.out, "TROUPE CLUSTER CRITICAL - "));
-    CHECK(strchr(fixture.out, '\n') == strrchr(fixture.out, '\n'));
+    CHECK(says(terminal.out, "TROUPE CLUSTER CRITICAL - "));
+    CHECK(strchr(terminal.out, '\n') == strrchr(terminal.out, '\n'));
     CHECK(run("check shard") == 2);
     CHECK(run("check shard 0") == 2);
     CHECK(run("check shard 1") == 1);
-    CHECK(says(fixture.out, "TROUPE SHARD WARNING - "));
+    CHECK(says(terminal.out, "TROUPE SHARD WARNING - "));
     CHECK(run("check shard 2") == 3);
     CHECK(run("check shard x") == 3);
 }
@@ -912,13 +801,13 @@ static void check_has_an_exit_status_of_its_own(void **state)
     (void)state;
     answer("node.show", node);
     CHECK(run("check node two") == 0);
-    CHECK(says(fixture.out, "two is active and leads 1 shards"));
+    CHECK(says(terminal.out, "two is active and leads 1 shards"));
     memset(&fake, 0, sizeof fake);
     CHECK(run("check node nobody") == 3);
     answer_times("cluster.status", ERR_NO_QUORUM, "{\"v\":1,\"why\":\"gone\"}",
                  0);
     CHECK(run("check cluster") == 2);
-    CHECK(says(fixture.out, "one: gone (ERR_NO_QUORUM)"));
+    CHECK(says(terminal.out, "one: gone (ERR_NO_QUORUM)"));
     fake.open_err = ERR_UNREACHABLE;
     CHECK(run("check cluster") == 2);
     fake.open_err = ERR_REVOKED;
@@ -944,17 +833,17 @@ static void drains_when_the_name_is_typed(void **state)
     answer_times("op.show", ERR_NONE, OP("waiting", "4 have no place", "50"),
                  1);
     answer("op.show", OP("done", "", "100"));
-    fixture.patience = 10;
-    fixture.typed = "two\n";
+    terminal.patience = 10;
+    terminal.typed = "two\n";
     CHECK(run("node drain two") == 0);
-    CHECK(says(fixture.talk, "owns 1 shards and holds 2 replicas"));
-    CHECK(says(fixture.talk, "It is drain-two: `troupe op wait drain-two`"));
-    CHECK(says(fixture.talk, "drain-two: 2 of 4 replicas, 0 %, 2.50 a second, "
-                             "800 ms to go\n"));
-    CHECK(says(fixture.talk, "drain-two: 2 of 4 replicas, 50 %"));
-    CHECK(says(fixture.talk, "drain-two waits: 4 have no place.\n"));
-    CHECK(says(fixture.talk, "two is empty"));
-    CHECK(fixture.wait_count == 3);
+    CHECK(says(terminal.talk, "owns 1 shards and holds 2 replicas"));
+    CHECK(says(terminal.talk, "It is drain-two: `troupe op wait drain-two`"));
+    CHECK(says(terminal.talk, "drain-two: 2 of 4 replicas, 0 %, 2.50 a second, "
+                              "800 ms to go\n"));
+    CHECK(says(terminal.talk, "drain-two: 2 of 4 replicas, 50 %"));
+    CHECK(says(terminal.talk, "drain-two waits: 4 have no place.\n"));
+    CHECK(says(terminal.talk, "two is empty"));
+    CHECK(terminal.wait_count == 3);
 }
 
 static void drains_nothing_without_the_name(void **state)
@@ -964,9 +853,9 @@ static void drains_nothing_without_the_name(void **state)
     answer("shard.plan", plan);
     answer("node.set", done);
     CHECK(run("node drain two") == 7);
-    fixture.typed = "one\n";
+    terminal.typed = "one\n";
     CHECK(run("node drain two") == 7);
-    CHECK(says(fixture.talk, "Nothing was done"));
+    CHECK(says(terminal.talk, "Nothing was done"));
     CHECK(run("node drain two --dry-run") == 0);
     CHECK(says(fake.args, "\"dry_run\":true"));
     CHECK(run("node drain two --yes --detach --wait") == 2);
@@ -984,11 +873,11 @@ static void ctrl_c_ends_the_waiting_alone(void **state)
     answer("node.set", done);
     answer("op.show", OP("running", "", "0"));
     CHECK(run("node drain two --yes") == 8);
-    CHECK(says(fixture.talk, "drain-two goes on") &&
-          says(fixture.talk, "troupe op cancel drain-two"));
-    fixture.patience = 100;
+    CHECK(says(terminal.talk, "drain-two goes on") &&
+          says(terminal.talk, "troupe op cancel drain-two"));
+    terminal.patience = 100;
     CHECK(run("node drain two --yes --deadline 5s") == 5);
-    CHECK(fixture.wait_count == 5);
+    CHECK(terminal.wait_count == 5);
     CHECK(run("node drain two --yes --deadline soon") == 2);
 }
 
@@ -999,8 +888,8 @@ static void refusals_reach_people(void **state)
     answer_times("node.set", ERR_REFUSED,
                  "{\"v\":1,\"why\":\"two is the last active node\"}", 0);
     CHECK(run("node cordon two") == 7);
-    CHECK(says(fixture.talk, "troupe node cordon: one: two is the last active "
-                             "node (ERR_REFUSED)"));
+    CHECK(says(terminal.talk, "troupe node cordon: one: two is the last active "
+                              "node (ERR_REFUSED)"));
     CHECK(run("node cordon two --force") == 7);
     assert_string_equal(
         fake.args, "{\"name\":\"two\",\"state\":\"cordoned\",\"force\":true,"
@@ -1008,8 +897,8 @@ static void refusals_reach_people(void **state)
     CHECK(run("node uncordon two") == 7);
     answer("shard.plan", plan);
     CHECK(run("node drain two") == 7);
-    CHECK(says(fixture.talk, "last active node"));
-    CHECK(!says(fixture.talk, "Type")); /* nobody is asked in vain */
+    CHECK(says(terminal.talk, "last active node"));
+    CHECK(!says(terminal.talk, "Type")); /* nobody is asked in vain */
 }
 
 static void moves_and_forgets_after_a_clear_yes(void **state)
@@ -1028,7 +917,7 @@ static void moves_and_forgets_after_a_clear_yes(void **state)
     CHECK(run("shard move 1 --to one --yes --deadline soon") == 2);
     CHECK(run("shard rebalance --yes --deadline soon") == 2);
     CHECK(fake.asked_count == 0);
-    fixture.typed = "1\n";
+    terminal.typed = "1\n";
     CHECK(run("shard move 1 --to one") == 0);
     assert_string_equal(fake.args,
                         "{\"shard\":1,\"to\":\"one\",\"force\":false,"
@@ -1096,10 +985,10 @@ static void who_has_retired_is_no_majority(void **state)
     (void)state;
     answer_loss(REPLICA_OF_TWO("d1", "true"), REPLICA_OF_TWO("d3", "true"));
     CHECK(run("cluster recover --dry-run") == 0);
-    CHECK(says(fixture.talk, "shard 0: one takes it over"));
+    CHECK(says(terminal.talk, "shard 0: one takes it over"));
     answer_loss(REPLICA_OF_TWO("d1", "false"), REPLICA_OF_TWO("d3", "false"));
     CHECK(run("cluster recover --dry-run") == 0);
-    CHECK(says(fixture.talk, "there is nothing to recover"));
+    CHECK(says(terminal.talk, "there is nothing to recover"));
 }
 
 /* Three has the entry of the younger term. */
@@ -1110,26 +999,26 @@ static void who_has_most_takes_a_shard_over(void **state)
     static const char of_three[] = REPLICAS("d3", "1", "4", "80", "");
     answer_loss(of_one, of_three);
     CHECK(run("cluster recover --dry-run") == 0);
-    CHECK(says(fixture.talk, "Lost: two. "));
-    CHECK(says(fixture.talk, "shard 0: three takes it over with its entries "
-                             "up to 80 of term 4; what came after and only "
-                             "two, four, five had is lost."));
-    CHECK(says(fixture.talk, "1 of 2 shards have their majority and stay."));
+    CHECK(says(terminal.talk, "Lost: two. "));
+    CHECK(says(terminal.talk, "shard 0: three takes it over with its entries "
+                              "up to 80 of term 4; what came after and only "
+                              "two, four, five had is lost."));
+    CHECK(says(terminal.talk, "1 of 2 shards have their majority and stay."));
     assert_string_equal(fake.verb, "coord.replicas");
     assert_string_equal(fake.args, "{\"name\":\"three\"}");
     answer_loss(of_one, of_three);
     CHECK(run("cluster recover") == 7);
     answer_loss(of_one, of_three);
-    fixture.typed = "lab\n";
+    terminal.typed = "lab\n";
     CHECK(run("cluster recover") == 0);
-    CHECK(says(fixture.talk, "1 shards serve again."));
+    CHECK(says(terminal.talk, "1 shards serve again."));
     answer_loss(of_three, of_one); /* now it is one */
     answer_times("shard.recover", ERR_REFUSED,
                  "{\"v\":1,\"why\":\"it is led\"}", 0);
     fake.answers[7].verb = NULL;
     CHECK(run("cluster recover --yes") == 8);
-    CHECK(says(fixture.talk, "shard 0: one takes it over"));
-    CHECK(says(fixture.talk, "it is led"));
+    CHECK(says(terminal.talk, "shard 0: one takes it over"));
+    CHECK(says(terminal.talk, "it is led"));
 }
 
 static void what_has_its_majority_is_not_recovered(void **state)
@@ -1140,7 +1029,7 @@ static void what_has_its_majority_is_not_recovered(void **state)
     answer_loss(of_one, of_three);
     fake.answers[2].json = map; /* all are led */
     CHECK(run("cluster recover --yes") == 0);
-    CHECK(says(fixture.talk, "there is nothing to recover"));
+    CHECK(says(terminal.talk, "there is nothing to recover"));
 }
 
 static void a_shard_of_which_nobody_has_anything_is_named(void **state)
@@ -1152,12 +1041,12 @@ static void a_shard_of_which_nobody_has_anything_is_named(void **state)
         "\"lost\":true,\"has_state\":false,\"members\":[]}]}";
     answer_loss(nothing, lost);
     CHECK(run("cluster recover --yes") == 8);
-    CHECK(says(fixture.talk, "shard 0: no node has anything of it"));
+    CHECK(says(terminal.talk, "shard 0: no node has anything of it"));
     assert_string_equal(fake.verb, "shard.map");
     answer_loss(nothing, lost);
     CHECK(run("cluster recover --empty --yes") == 0);
-    CHECK(says(fixture.talk, "shard 0: no node has anything of it. one begins "
-                             "it empty: all that was in it is lost."));
+    CHECK(says(terminal.talk, "shard 0: no node has anything of it. one begins "
+                              "it empty: all that was in it is lost."));
 }
 
 static void who_is_named_lost_must_be_and_all_of_them(void **state)
@@ -1166,7 +1055,7 @@ static void who_is_named_lost_must_be_and_all_of_them(void **state)
     static const char of_one[] = REPLICAS("d1", "1", "3", "90", "");
     answer_loss(of_one, of_one);
     CHECK(run("cluster recover --lost one --yes") == 7);
-    CHECK(says(fixture.talk, "one is up"));
+    CHECK(says(terminal.talk, "one is up"));
     CHECK(run("cluster recover --lost nine --yes") == 2);
     answer("node.ls", nodes_left);
     fake.answers[1].json = nodes_bad; /* two alone is down */
@@ -1184,11 +1073,11 @@ static void the_meta_group_comes_first(void **state)
                         .err = ERR_NO_QUORUM,
                         .json = "{\"v\":1,\"why\":\"two is away\"}"};
     CHECK(run("cluster recover --yes") == 4);
-    CHECK(says(fixture.talk, "two is away"));
-    CHECK(says(fixture.talk, "three has most of it: entries up to 91 of term "
-                             "3."));
-    CHECK(says(fixture.talk, "stop trouped on three and start it once with "
-                             "--recover-meta, on no other node"));
+    CHECK(says(terminal.talk, "two is away"));
+    CHECK(says(terminal.talk, "three has most of it: entries up to 91 of term "
+                              "3."));
+    CHECK(says(terminal.talk, "stop trouped on three and start it once with "
+                              "--recover-meta, on no other node"));
 }
 
 static void plans_say_whether_something_moves(void **state)
@@ -1199,8 +1088,8 @@ static void plans_say_whether_something_moves(void **state)
     CHECK(run("shard plan --add four --add five --remove two") == 1);
     assert_string_equal(fake.args,
                         "{\"add\":[\"four\",\"five\"],\"remove\":[\"two\"]}");
-    CHECK(says(fixture.out, "two one  three one  replicas"));
-    CHECK(says(fixture.out, "1 shard would move"));
+    CHECK(says(terminal.out, "two one  three one  replicas"));
+    CHECK(says(terminal.out, "1 shard would move"));
     CHECK(run("shard plan --json") == 1);
     CHECK(run("shard plan") == 0);
     answer_times("shard.rebalance", ERR_NONE, plan, 0);
@@ -1227,18 +1116,18 @@ static void applies_a_file_after_a_plan(void **state)
     answer("config.apply", "{\"v\":1,\"changed\":2,\"settings_version\":9}");
     CHECK(run("config apply --dry-run") == 1);
     CHECK(fake.asked_count == 1);
-    CHECK(says(fixture.out, "cluster.replication   3        1     at once"));
-    CHECK(says(fixture.out, "5s       9s    when a node starts next"));
-    CHECK(says(fixture.out, "1 shards get other replicas"));
-    CHECK(says(fixture.talk, "Nothing was done"));
+    CHECK(says(terminal.out, "cluster.replication   3        1     at once"));
+    CHECK(says(terminal.out, "5s       9s    when a node starts next"));
+    CHECK(says(terminal.out, "1 shards get other replicas"));
+    CHECK(says(terminal.talk, "Nothing was done"));
     CHECK(run("config apply") == 7 && fake.asked_count == 1);
-    fixture.typed = "lab\n";
+    terminal.typed = "lab\n";
     CHECK(run("config apply") == 0 && fake.asked_count == 2);
-    CHECK(says(fixture.talk, "2 settings are agreed"));
+    CHECK(says(terminal.talk, "2 settings are agreed"));
     CHECK(run("config apply --yes --json") == 0);
     CHECK(says(fake.args, "\"settings_version\":7"));
-    CHECK(says(fixture.out, "\"changed\": 2") ||
-          says(fixture.out, "\"changed\":2"));
+    CHECK(says(terminal.out, "\"changed\": 2") ||
+          says(terminal.out, "\"changed\":2"));
     CHECK(run("config apply DIR/nothing.yaml --yes") == 2);
     CHECK(fake.asked_count == 0);
 }
@@ -1266,10 +1155,10 @@ static void applies_nothing_that_is_refused(void **state)
     answer("config.plan", "{\"v\":1,\"settings_version\":7,\"refused\":null,"
                           "\"changes\":[]}");
     CHECK(run("config apply --yes") == 7 && fake.asked_count == 1);
-    CHECK(says(fixture.out, "8     refused"));
-    CHECK(says(fixture.talk, "nothing was done: fixed, you know"));
+    CHECK(says(terminal.out, "8     refused"));
+    CHECK(says(terminal.talk, "nothing was done: fixed, you know"));
     CHECK(run("config apply --yes") == 0 && fake.asked_count == 1);
-    CHECK(says(fixture.talk, "Nothing to do"));
+    CHECK(says(terminal.talk, "Nothing to do"));
     CHECK(run("config diff") == 0);
 }
 
@@ -1281,11 +1170,11 @@ static void shows_what_the_cluster_has_agreed_on(void **state)
                  "\"settings\":{\"cluster.shards\":\"4\"}}",
                  0);
     CHECK(run("config show --cluster") == 0);
-    CHECK(says(fixture.out, "cluster.shards  4"));
-    CHECK(!says(fixture.talk, "founding"));
+    CHECK(says(terminal.out, "cluster.shards  4"));
+    CHECK(!says(terminal.talk, "founding"));
     CHECK(run("config show --cluster DIR/lab/operator/cluster.yaml") == 2);
     CHECK(run("config show") == 2); /* with --config */
-    CHECK(says(fixture.talk, "--config goes with --cluster"));
+    CHECK(says(terminal.talk, "--config goes with --cluster"));
 }
 
 static void compares_two_files(void **state)
@@ -1297,8 +1186,8 @@ static void compares_two_files(void **state)
                     "DIR/other") == 0);
     CHECK(run_plain("config diff DIR/lab/one/cluster.yaml "
                     "DIR/other/one/cluster.yaml") == 1);
-    CHECK(says(fixture.out, "cluster.nodes[three]"));
-    CHECK(says(fixture.out, "cluster.id"));
+    CHECK(says(terminal.out, "cluster.nodes[three]"));
+    CHECK(says(terminal.out, "cluster.id"));
     CHECK(run_plain("config diff DIR/lab/one/cluster.yaml DIR/no.yaml") == 2);
 }
 
@@ -1315,9 +1204,9 @@ static void pauses_and_transfers(void **state)
     CHECK(run("coord transfer 3") == 2);
     CHECK(run("coord transfer 3 --to two") == 0);
     assert_string_equal(fake.args, "{\"shard\":3,\"to\":\"two\"}");
-    CHECK(says(fixture.talk, "has no line of it"));
+    CHECK(says(terminal.talk, "has no line of it"));
     CHECK(run("coord ls") == 0);
-    CHECK(run("coord show meta") == 0 && says(fixture.out, "meta"));
+    CHECK(run("coord show meta") == 0 && says(terminal.out, "meta"));
     CHECK(run("coord show 5") == 2);
     CHECK(run("coord show five") == 2);
 }
@@ -1329,14 +1218,14 @@ static void counts(void **state)
            "{\"v\":1,\"node\":\"one\",\"shard\":1,\"value\":-5}");
     answer("counter.get", "{\"v\":1,\"node\":\"one\",\"shard\":1,\"value\":9}");
     CHECK(run("counter add -- visits -5") == 0);
-    assert_string_equal(fixture.out, "-5\n");
+    assert_string_equal(terminal.out, "-5\n");
     assert_string_equal(fake.args, "{\"id\":\"visits\",\"value\":-5}");
     CHECK(run("counter add visits 5 --key k1 --json") == 0);
     assert_string_equal(fake.args,
                         "{\"id\":\"visits\",\"value\":5,\"key\":\"k1\"}");
-    CHECK(says(fixture.out, "\"schema\":\"troupe.counter.add\""));
+    CHECK(says(terminal.out, "\"schema\":\"troupe.counter.add\""));
     CHECK(run("counter get visits") == 0);
-    assert_string_equal(fixture.out, "9\n");
+    assert_string_equal(terminal.out, "9\n");
     CHECK(run("counter add visits") == 2);
     CHECK(run("counter add visits many") == 2);
     CHECK(run("counter add visits 99999999999999999999") == 2);
@@ -1402,9 +1291,9 @@ static void all_give(int code)
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         int given = run(lines[i]);
         if (given != code) {
-            fail_msg("%s: %d: %s", lines[i], given, fixture.talk);
+            fail_msg("%s: %d: %s", lines[i], given, terminal.talk);
         }
-        CHECK(fixture.talk[0] || fixture.out[0]);
+        CHECK(terminal.talk[0] || terminal.out[0]);
     }
 }
 
@@ -1414,7 +1303,7 @@ static void says_so_when_nobody_is_there(void **state)
     fake.open_err = ERR_UNREACHABLE;
     all_give(EXIT_CODE_UNREACHABLE);
     CHECK(run("node ls") == 3);
-    CHECK(says(fixture.talk, "one (ipc://") && says(fixture.talk, "nobody"));
+    CHECK(says(terminal.talk, "one (ipc://") && says(terminal.talk, "nobody"));
     fake.open_err = ERR_REVOKED;
     all_give(EXIT_CODE_DENIED);
 }
@@ -1431,10 +1320,10 @@ static void says_so_when_there_is_no_majority(void **state)
         answer_times(verb, ERR_NO_QUORUM, why, 0);
         int given = run(lines[i]);
         if (given != EXIT_CODE_NO_QUORUM) {
-            fail_msg("%s: %d: %s", lines[i], given, fixture.talk);
+            fail_msg("%s: %d: %s", lines[i], given, terminal.talk);
         }
-        CHECK(says(fixture.talk, "away: two, three (ERR_NO_QUORUM)") ||
-              says(fixture.out, "away: two, three (ERR_NO_QUORUM)"));
+        CHECK(says(terminal.talk, "away: two, three (ERR_NO_QUORUM)") ||
+              says(terminal.out, "away: two, three (ERR_NO_QUORUM)"));
     }
 }
 
@@ -1442,13 +1331,13 @@ static void says_so_when_there_is_no_such_thing(void **state)
 {
     (void)state;
     CHECK(run("node show nobody") == 2);
-    CHECK(says(fixture.talk, "not found (ERR_NOT_FOUND)"));
+    CHECK(says(terminal.talk, "not found (ERR_NOT_FOUND)"));
     CHECK(run("node cordon nobody") == 2);
     CHECK(run("node drain nobody") == 2);
-    CHECK(!says(fixture.talk, "Type")); /* nothing is asked before */
+    CHECK(!says(terminal.talk, "Type")); /* nothing is asked before */
     CHECK(run("op show move-9") == 2);
     CHECK(run("op cancel move-9") == 2);
-    CHECK(!says(fixture.talk, "Type"));
+    CHECK(!says(terminal.talk, "Type"));
     CHECK(run("counter get a") == 2);
 }
 
@@ -1458,7 +1347,7 @@ static void a_name_that_cannot_be_is_wrong_on_the_command_line(void **state)
     static const char why[] = "{\"v\":1,\"why\":\"name: must be a name\"}";
     answer_times("node.show", ERR_INVALID, why, 0);
     CHECK(run("node show BETA") == 2);
-    CHECK(says(fixture.talk, "name: must be a name (ERR_INVALID)"));
+    CHECK(says(terminal.talk, "name: must be a name (ERR_INVALID)"));
     answer_times("node.set", ERR_INVALID, why, 0);
     CHECK(run("node cordon BETA") == 2);
 }
@@ -1468,11 +1357,11 @@ static void says_so_when_the_answer_is_no_answer(void **state)
     (void)state;
     answer("node.ls", "{\"v\":2}");
     CHECK(run("node ls") == 9);
-    CHECK(says(fixture.talk, "ERR_VERSION"));
+    CHECK(says(terminal.talk, "ERR_VERSION"));
     memset(&fake, 0, sizeof fake);
     answer("node.ls", "[1]");
     CHECK(run("node ls") == 9);
-    CHECK(says(fixture.talk, "ERR_MALFORMED"));
+    CHECK(says(terminal.talk, "ERR_MALFORMED"));
     memset(&fake, 0, sizeof fake);
     answer("node.ls", "{\"v\":1,\"members\":7}");
     CHECK(run("node ls") == 0); /* of nobody */
@@ -1520,9 +1409,9 @@ static void half_a_command_is_misuse(void **state)
     };
     for (size_t i = 0; i < sizeof halves / sizeof *halves; i++) {
         if (run_plain(halves[i]) != EXIT_CODE_USAGE) {
-            fail_msg("%s: %s", halves[i], fixture.talk);
+            fail_msg("%s: %s", halves[i], terminal.talk);
         }
-        CHECK(fixture.talk[0]);
+        CHECK(terminal.talk[0]);
         CHECK(fake.opened_count == 0);
     }
 }
@@ -1533,21 +1422,21 @@ static void one_must_say_which_cluster(void **state)
 {
     (void)state;
     CHECK(run_plain("node ls") == 2);
-    CHECK(says(fixture.talk, "--config FILE or --context NAME"));
+    CHECK(says(terminal.talk, "--config FILE or --context NAME"));
     CHECK(run_plain("node ls --config DIR/nothing.yaml") == 2);
     CHECK(run_plain("node ls --context nothing") == 2);
-    CHECK(says(fixture.talk, "troupe context ls"));
+    CHECK(says(terminal.talk, "troupe context ls"));
     CHECK(run_plain("node ls --context ../etc") == 2);
     CHECK(run("node ls --context lab") == 2);
     CHECK(run("node ls --as nobody") == 2);
     CHECK(run("node ls --as ../x") == 2);
     CHECK(run("node ls --node four") == 2);
-    CHECK(says(fixture.talk, "there is no node `four`"));
+    CHECK(says(terminal.talk, "there is no node `four`"));
     CHECK(run("node ls --node tow") == 2);
-    CHECK(says(fixture.talk, "did you mean `two`?"));
+    CHECK(says(terminal.talk, "did you mean `two`?"));
     /* A node's folder has no operator. */
     CHECK(run_plain("node ls --config DIR/lab/one/cluster.yaml") == 2);
-    CHECK(says(fixture.talk, "no operator's certificate"));
+    CHECK(says(terminal.talk, "no operator's certificate"));
     answer("node.ls", nodes);
     CHECK(run("node ls --node two") == 0);
     CHECK(fake.node_count == 1);
@@ -1564,17 +1453,17 @@ static void contexts_are_remembered(void **state)
     CHECK(fake.node_count == 3);
     CHECK(run("context add other --as operator") == 0);
     CHECK(run_plain("context ls") == 0);
-    CHECK(says(fixture.out, "*  lab      lab      operator      3"));
+    CHECK(says(terminal.out, "*  lab      lab      operator      3"));
     CHECK(run_plain("context use other") == 0);
     CHECK(run_plain("context ls --json") == 0);
-    CHECK(says(fixture.out, "\"name\":\"other\",\"active\":true"));
+    CHECK(says(terminal.out, "\"name\":\"other\",\"active\":true"));
     CHECK(run_plain("context use nothing") == 2);
     CHECK(run_plain("_names contexts") == 0);
-    assert_string_equal(fixture.out, "lab\nother\n");
-    fixture.context = "nothing";
+    assert_string_equal(terminal.out, "lab\nother\n");
+    terminal.context = "nothing";
     CHECK(run_plain("node ls") == 2);
     CHECK(run_plain("node ls --context lab") == 0);
-    fixture.context = NULL;
+    terminal.context = NULL;
     CHECK(run_plain("context rm other") == 0);
     CHECK(run_plain("context rm other") == 2);
     CHECK(run_plain("node ls") == 2); /* none is active now */
@@ -1589,12 +1478,12 @@ static void a_damaged_context_is_told(void **state)
     CHECK(run("context add lab") == 0);
     CHECK_OK(files->write(
         files->context,
-        temp_folder_path(&fixture.temp, path, "troupe/contexts/lab.json"),
+        temp_folder_path(&terminal.folder, path, "troupe/contexts/lab.json"),
         FILE_PUBLIC, true, bytes_of_text("{\"schema\":1}")));
     CHECK(run_plain("node ls") == 7);
-    CHECK(says(fixture.talk, "lab.json: malformed"));
+    CHECK(says(terminal.talk, "lab.json: malformed"));
     CHECK(run_plain("context ls") == 0);
-    CHECK(says(fixture.out, "cannot be read"));
+    CHECK(says(terminal.out, "cannot be read"));
     CHECK(run_plain("context rm lab") == 0);
 }
 
@@ -1670,9 +1559,9 @@ static void a_bundle_has_what_answers_and_names_what_is_away(void **state)
     (void)state;
     answer_as_a_cluster();
     CHECK(run("debug bundle DIR/some.tar") == 8);
-    CHECK(says(fixture.out, "some.tar\n"));
-    CHECK(says(fixture.talk, "2 of 3 nodes have answered"));
-    CHECK(says(fixture.talk, "three is missing: three (tcp://10.1.2.4:7600)"));
+    CHECK(says(terminal.out, "some.tar\n"));
+    CHECK(says(terminal.talk, "2 of 3 nodes have answered"));
+    CHECK(says(terminal.talk, "three is missing: three (tcp://10.1.2.4:7600)"));
     CHECK(run("debug bundle DIR/some.tar") == 7); /* it is there */
     CHECK(run("debug bundle DIR/other.tar --redact rubbish") == 2);
     CHECK(run("debug bundle DIR/none/other.tar") == 9);
@@ -1686,30 +1575,30 @@ static void commands_look_at_a_bundle_as_at_a_cluster(void **state)
     static const char file[] = "DIR/whole.tar";
     make_bundle("whole.tar", "");
     CHECK(run_on(file, "cluster status") == 0);
-    CHECK(says(fixture.out, "Cluster     lab"));
-    CHECK(says(fixture.talk, "Bundle of "));
-    CHECK(says(fixture.talk, "cluster lab, from one two; away then: three"));
+    CHECK(says(terminal.out, "Cluster     lab"));
+    CHECK(says(terminal.talk, "Bundle of "));
+    CHECK(says(terminal.talk, "cluster lab, from one two; away then: three"));
     CHECK(run_on(file, "cluster members") == 0);
     CHECK(run_on(file, "node ls --stale --node two") == 0);
     CHECK(run_on(file, "node show two") == 0);
-    CHECK(says(fixture.out, "Owns      1\nReplicas  0 3\n"));
+    CHECK(says(terminal.out, "Owns      1\nReplicas  0 3\n"));
     CHECK(run_on(file, "node show four") == 2);
     CHECK(run_on(file, "shard map --json") == 0);
     CHECK(run_on(file, "shard show 2") == 0);
-    CHECK(says(fixture.out, "Owner       three"));
+    CHECK(says(terminal.out, "Owner       three"));
     CHECK(run_on(file, "shard show 4") != 0);
     CHECK(run_on(file, "coord show meta") == 0);
-    CHECK(says(fixture.out, "one"));
+    CHECK(says(terminal.out, "one"));
     CHECK(run_on(file, "cluster links") == 0);
     CHECK(run_on(file, "shard locate counter/a --json") == 0);
-    CHECK(says(fixture.out, "\"leader\":"));
+    CHECK(says(terminal.out, "\"leader\":"));
     CHECK(run_on(file, "shard plan --add four --json") == 1);
-    CHECK(says(fixture.out, "\"four\""));
+    CHECK(says(terminal.out, "\"four\""));
     CHECK(run_on(file, "shard plan --remove five") == 2);
     CHECK(run_on(file, "events --limit 1") == 0);
-    CHECK(says(fixture.out, "asked from") && !says(fixture.out, "  b\n"));
+    CHECK(says(terminal.out, "asked from") && !says(terminal.out, "  b\n"));
     CHECK(run_on(file, "events --since 1 --limit 1") == 0);
-    CHECK(says(fixture.out, "  b\n") && !says(fixture.out, "asked from"));
+    CHECK(says(terminal.out, "  b\n") && !says(terminal.out, "asked from"));
     CHECK(run_on(file, "doctor") == 0);
     CHECK(run_on(file, "check cluster") == 0);
 }
@@ -1733,24 +1622,24 @@ static void a_bundle_says_what_it_cannot(void **state)
     static const char file[] = "DIR/dumb.tar";
     make_bundle("dumb.tar", "");
     CHECK(run_on(file, "cluster links --node three") == 3);
-    CHECK(says(fixture.talk, "three was away when this bundle was made"));
+    CHECK(says(terminal.talk, "three was away when this bundle was made"));
     CHECK(run_on(file, "cluster links --node four") == 2);
     CHECK(run_on(file, "shard pause") == 7);
-    CHECK(says(fixture.talk, "a bundle cannot be steered"));
+    CHECK(says(terminal.talk, "a bundle cannot be steered"));
     CHECK(run_on(file, "node drain one --yes") == 7);
     CHECK(run_on(file, "shard move 1 --to one --yes") == 7);
     CHECK(run_on(file, "cluster forget one --yes") == 7);
     CHECK(run_on(file, "coord transfer 1 --to one") == 7);
     CHECK(run_on(file, "counter add a 1") == 7);
     CHECK(run_on(file, "counter get a") == 2);
-    CHECK(says(fixture.talk, "holds no answer to counter.get"));
+    CHECK(says(terminal.talk, "holds no answer to counter.get"));
     CHECK(run_on(file, "node ls --watch") == 2);
     CHECK(run_on(file, "events --follow") == 2);
     CHECK(run_on(file, "node ls --context lab") == 2);
     CHECK(run_on(file, "debug bundle DIR/again.tar") == 2);
     CHECK(run_on("DIR/nothing.tar", "node ls") == 2);
     CHECK(run_on("DIR/lab/operator/cluster.yaml", "node ls") == 7);
-    CHECK(says(fixture.talk, "no tar file"));
+    CHECK(says(terminal.talk, "no tar file"));
 }
 
 /* Those that ask first, and all that wait: none of them looks alone. */
@@ -1794,12 +1683,12 @@ static void a_bundle_without_a_majority_says_so_as_the_cluster_did(void **state)
     CHECK(run("debug bundle DIR/poor") == 8);
     memset(&fake, 0, sizeof fake);
     CHECK(run_on("DIR/poor", "node ls") == 4);
-    CHECK(says(fixture.talk, "when this bundle was made"));
-    CHECK(says(fixture.talk, "nothing of two"));
+    CHECK(says(terminal.talk, "when this bundle was made"));
+    CHECK(says(terminal.talk, "nothing of two"));
     CHECK(run_on("DIR/poor", "node ls --stale") == 0);
     CHECK(run_on("DIR/poor", "shard locate counter/a") == 0);
     CHECK(run_on("DIR/poor", "doctor") == 1);
-    CHECK(says(fixture.out, "What follows is what one knows by itself"));
+    CHECK(says(terminal.out, "What follows is what one knows by itself"));
 }
 
 /* NULL: there is no such file. */
@@ -1808,7 +1697,7 @@ static char *read_all(const char *name)
     char path[512];
     uint8_t *data = NULL;
     size_t length = 0;
-    (void)temp_folder_path(&fixture.temp, path, name);
+    (void)temp_folder_path(&terminal.folder, path, name);
     enum err err =
         posix_files()->read(NULL, path, FILE_PUBLIC, 1 << 20, &data, &length);
     CHECK(err == ERR_NONE || err == ERR_NOT_FOUND);
@@ -1837,7 +1726,7 @@ static void takes_hosts_and_people_and_the_log_out(void **state)
     make_bundle("short", " --redact log");
     CHECK(read_all("short/nodes/one/log.txt") == NULL);
     CHECK(run_on("DIR/clean", "node show two") == 0);
-    CHECK(says(fixture.out, "tcp://host-2:7600"));
+    CHECK(says(terminal.out, "tcp://host-2:7600"));
 }
 
 /* ---- without a cluster ---- */
@@ -1849,23 +1738,23 @@ static void plans_from_a_file_alone(void **state)
     char line[256];
     (void)snprintf(line, sizeof line, "shard locate counter/a%s", file);
     CHECK(run_plain(line) == 0);
-    CHECK(says(fixture.out, "counter/a is in shard "));
+    CHECK(says(terminal.out, "counter/a is in shard "));
     (void)snprintf(line, sizeof line, "shard locate counter/a%s --json", file);
     CHECK(run_plain(line) == 0);
-    CHECK(says(fixture.out, "\"schema\":\"troupe.shard.locate\""));
+    CHECK(says(terminal.out, "\"schema\":\"troupe.shard.locate\""));
     (void)snprintf(line, sizeof line, "shard map --plot DIR/planned.svg%s",
                    file);
     CHECK(run_plain(line) == 0);
-    CHECK(says(fixture.out, "128 shards, as they would be newly founded"));
+    CHECK(says(terminal.out, "128 shards, as they would be newly founded"));
     (void)snprintf(line, sizeof line, "shard map --json%s", file);
     CHECK(run_plain(line) == 0);
-    CHECK(says(fixture.out, "\"schema\":\"troupe.shard.map\""));
+    CHECK(says(terminal.out, "\"schema\":\"troupe.shard.map\""));
     (void)snprintf(line, sizeof line, "shard plan%s", file);
     CHECK(run_plain(line) == 1);
-    CHECK(says(fixture.out, "128 shards would move"));
+    CHECK(says(terminal.out, "128 shards would move"));
     (void)snprintf(line, sizeof line, "shard plan --add four%s", file);
     CHECK(run_plain(line) == 1);
-    CHECK(says(fixture.out, "four"));
+    CHECK(says(terminal.out, "four"));
     (void)snprintf(line, sizeof line, "shard plan --remove four%s", file);
     CHECK(run_plain(line) == 2);
     (void)snprintf(line, sizeof line, "shard plan --add one%s", file);
@@ -1884,12 +1773,12 @@ static void every_error_is_explained(void **state)
         }
     }
     CHECK(run_plain("explain ERR_NO_QUORUM") == 0);
-    CHECK(says(fixture.out, "Cause") && says(fixture.out, "To do"));
+    CHECK(says(terminal.out, "Cause") && says(terminal.out, "To do"));
     CHECK(run_plain("explain no-quorum --json") == 0);
-    CHECK(says(fixture.out, "\"code\":\"ERR_NO_QUORUM\""));
-    CHECK(run_plain("explain") == 0 && says(fixture.out, "ERR_REFUSED"));
+    CHECK(says(terminal.out, "\"code\":\"ERR_NO_QUORUM\""));
+    CHECK(run_plain("explain") == 0 && says(terminal.out, "ERR_REFUSED"));
     CHECK(run_plain("explain ERR_NO_QORUM") == 2);
-    CHECK(says(fixture.talk, "ERR_NO_QUORUM"));
+    CHECK(says(terminal.talk, "ERR_NO_QUORUM"));
 }
 
 static void completes_what_there_is(void **state)
@@ -1899,21 +1788,21 @@ static void completes_what_there_is(void **state)
                                          "completion fish"};
     for (size_t i = 0; i < 3; i++) {
         CHECK(run_plain(shells[i]) == 0);
-        CHECK(says(fixture.out, "troupe _names"));
-        CHECK(says(fixture.out, "uncordon") && says(fixture.out, "deadline"));
-        CHECK(!says(fixture.out, "\"_names"));
+        CHECK(says(terminal.out, "troupe _names"));
+        CHECK(says(terminal.out, "uncordon") && says(terminal.out, "deadline"));
+        CHECK(!says(terminal.out, "\"_names"));
     }
     answer("node.ls", nodes);
     answer("shard.map", map);
     CHECK(run("_names nodes") == 0);
-    assert_string_equal(fixture.out, "one\ntwo\n");
+    assert_string_equal(terminal.out, "one\ntwo\n");
     CHECK(run("_names shards") == 0);
-    assert_string_equal(fixture.out, "0\n1\n");
+    assert_string_equal(terminal.out, "0\n1\n");
     fake.open_err = ERR_UNREACHABLE;
     CHECK(run("_names nodes") == 3);
-    assert_string_equal(fixture.out, "");
-    assert_string_equal(fixture.talk, "");
-    CHECK(run_plain("help") == 0 && !says(fixture.out, "_names"));
+    assert_string_equal(terminal.out, "");
+    assert_string_equal(terminal.talk, "");
+    CHECK(run_plain("help") == 0 && !says(terminal.out, "_names"));
 }
 
 static void writes_manual_pages(void **state)
@@ -1921,8 +1810,8 @@ static void writes_manual_pages(void **state)
     (void)state;
     char path[256];
     CHECK(run_plain("man DIR") == 0);
-    CHECK(says(fixture.out, "troupe-node.1") && !says(fixture.out, "_names"));
-    CHECK(access(temp_folder_path(&fixture.temp, path, "troupe-shard.1"),
+    CHECK(says(terminal.out, "troupe-node.1") && !says(terminal.out, "_names"));
+    CHECK(access(temp_folder_path(&terminal.folder, path, "troupe-shard.1"),
                  R_OK) == 0);
     CHECK(run_plain("man DIR/nothing") != 0);
 }
@@ -1939,7 +1828,7 @@ static void help_is_there_at_every_level(void **state)
                            noun->is_verb ? "" : " ",
                            noun->is_verb ? "" : verb->name);
             CHECK(run_plain(line) == 0);
-            CHECK(strchr(verb->summary, '\n') && says(fixture.out, "Usage"));
+            CHECK(strchr(verb->summary, '\n') && says(terminal.out, "Usage"));
             for (size_t j = 0; j < 3; j++) {
                 CHECK(verb->examples[j] != NULL);
             }

@@ -21,11 +21,9 @@
 #include "store/row.h"
 #include "store/snapshot_head.h"
 #include "store/wal_format.h"
-#include "tests/support/fake_machine.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/terminal.h"
 #include "tests/support/test_log.h"
 
-#define WORD_COUNT_MAX 16
 #define LAST_INDEX 40 /* of group 1 */
 #define SNAPSHOT_INDEX 10
 #define STAMP_MS INT64_C(1795260600250)
@@ -34,59 +32,16 @@
 #define NOBODY 65534
 
 struct fixture {
-    struct temp_folder temp;
-    struct fake_machine machine;
+    struct terminal terminal;
     char root[256]; /* the node's folder */
-    char *out;      /* of the last command */
-    char *talk;
 };
 
-static void forget_output(struct fixture *fixture)
-{
-    free(fixture->out);
-    free(fixture->talk);
-    fixture->out = NULL;
-    fixture->talk = NULL;
-}
+static const struct command_noun *const nouns[] = {&config_command,
+                                                   &store_command, NULL};
 
-/* Run "troupe " and `line`, whose words are separated by one space; "DIR" is
- * the node's folder. */
 static int run(struct fixture *fixture, const char *line)
 {
-    static const struct command_noun *const nouns[] = {&config_command,
-                                                       &store_command, NULL};
-    char *words[WORD_COUNT_MAX] = {0};
-    char program[] = "troupe";
-    char *copy = strdup(line);
-    int count = 1;
-    size_t out_bytes = 0;
-    size_t talk_bytes = 0;
-    CHECK(copy != NULL);
-    words[0] = program;
-    for (char *next = copy; next; count++) {
-        CHECK(count < WORD_COUNT_MAX - 1);
-        char *word = next;
-        next = strchr(next, ' ');
-        if (next) {
-            *next++ = '\0';
-        }
-        words[count] = strcmp(word, "DIR") == 0 ? fixture->root : word;
-    }
-    forget_output(fixture);
-    struct command_world world = {
-        .files = posix_files(),
-        .clock = &fixture->machine.clock,
-        .entropy = &fixture->machine.entropy,
-        .in = fopen("/dev/null", "r"),
-        .out = open_memstream(&fixture->out, &out_bytes),
-        .talk = open_memstream(&fixture->talk, &talk_bytes)};
-    CHECK(world.in && world.out && world.talk);
-    int code = (int)command_run(&world, nouns, count, words);
-    (void)fclose(world.in);
-    (void)fclose(world.out);
-    (void)fclose(world.talk);
-    free(copy);
-    return code;
+    return terminal_run(&fixture->terminal, line);
 }
 
 static bool says(const char *where, const char *what)
@@ -234,8 +189,8 @@ static struct data_folder *open_folder(struct fixture *fixture)
     struct data_folder *folder = NULL;
     struct data_folder_config config = {
         .files = posix_files(),
-        .entropy = &fixture->machine.entropy,
-        .data_dir = fixture->temp.path,
+        .entropy = &fixture->terminal.machine.entropy,
+        .data_dir = fixture->terminal.folder.path,
         .node = "alpha",
         .cluster_id = {0xca, 0xfe},
     };
@@ -247,9 +202,9 @@ static int set_up(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     CHECK(fixture != NULL);
-    fake_machine_init(&fixture->machine);
-    temp_folder_init(&fixture->temp);
-    (void)temp_folder_path(&fixture->temp, fixture->root, "alpha");
+    terminal_init(&fixture->terminal, nouns);
+    fixture->terminal.dir = fixture->root;
+    (void)temp_folder_path(&fixture->terminal.folder, fixture->root, "alpha");
     struct data_folder *folder = open_folder(fixture);
     write_log(folder);
     write_state(folder, 3);
@@ -261,9 +216,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
-    temp_folder_clear(&fixture->temp);
-    fake_machine_clear(&fixture->machine);
-    forget_output(fixture);
+    terminal_clear(&fixture->terminal);
     free(fixture);
     return 0;
 }
@@ -303,7 +256,7 @@ static uint64_t last_record_offset(struct fixture *fixture, uint64_t segment)
 {
     uint64_t offset = 0;
     CHECK(run(fixture, "store dump --json --bytes 0 DIR") == 0);
-    for (const char *line = fixture->out; *line;
+    for (const char *line = fixture->terminal.out; *line;
          line = strchr(line, '\n') + 1) {
         json_t *record = json_loads(line, JSON_DISABLE_EOF_CHECK, NULL);
         CHECK(record);
@@ -321,7 +274,7 @@ static uint64_t last_record_offset(struct fixture *fixture, uint64_t segment)
 static uint64_t last_segment(struct fixture *fixture)
 {
     CHECK(run(fixture, "store info --json DIR") <= 1);
-    json_t *info = json_loads(fixture->out, 0, NULL);
+    json_t *info = json_loads(fixture->terminal.out, 0, NULL);
     CHECK(info);
     json_t *segments = json_object_get(info, "segments");
     json_t *last = json_array_get(segments, json_array_size(segments) - 1);
@@ -402,13 +355,13 @@ static void shows_whose_it_is_and_what_is_stored_of_each_group(void **state)
 {
     struct fixture *fixture = *state;
     CHECK(run(fixture, "store info DIR") == 0);
-    CHECK(says(fixture->out, "node        alpha\n"));
-    CHECK(says(fixture->out, "cluster     cafe0000"));
-    CHECK(says(fixture->out, "10/3"));
-    CHECK(says(fixture->out, "I am 1 of 1@0 2@1 3@2(learner)\n"));
-    CHECK(!says(fixture->out, "DAMAGED"));
+    CHECK(says(fixture->terminal.out, "node        alpha\n"));
+    CHECK(says(fixture->terminal.out, "cluster     cafe0000"));
+    CHECK(says(fixture->terminal.out, "10/3"));
+    CHECK(says(fixture->terminal.out, "I am 1 of 1@0 2@1 3@2(learner)\n"));
+    CHECK(!says(fixture->terminal.out, "DAMAGED"));
     CHECK(run(fixture, "store info --json DIR") == 0);
-    json_t *info = json_loads(fixture->out, 0, NULL);
+    json_t *info = json_loads(fixture->terminal.out, 0, NULL);
     CHECK(info);
     json_t *group = json_array_get(json_object_get(info, "groups"), 0);
     json_int_t term = 0;
@@ -428,10 +381,10 @@ static void finds_nothing_wrong_with_a_sound_folder(void **state)
 {
     struct fixture *fixture = *state;
     CHECK(run(fixture, "store verify DIR") == 0);
-    CHECK(fixture->out[0] == '\0');
-    CHECK(says(fixture->talk, "all is well."));
+    CHECK(fixture->terminal.out[0] == '\0');
+    CHECK(says(fixture->terminal.talk, "all is well."));
     CHECK(run(fixture, "store verify --json DIR") == 0);
-    CHECK(says(fixture->out, "\"well\":true,\"damages\":[]"));
+    CHECK(says(fixture->terminal.out, "\"well\":true,\"damages\":[]"));
 }
 
 static uint64_t ten_seconds_later(void *context)
@@ -445,12 +398,12 @@ static void says_how_far_it_is_when_it_takes_long(void **state)
     struct fixture *fixture = *state;
     uint64_t now_ns = 0;
     CHECK(run(fixture, "store verify DIR") == 0);
-    CHECK(!says(fixture->talk, "the log: "));
-    fixture->machine.clock.context = &now_ns;
-    fixture->machine.clock.now_ns = ten_seconds_later;
+    CHECK(!says(fixture->terminal.talk, "the log: "));
+    fixture->terminal.machine.clock.context = &now_ns;
+    fixture->terminal.machine.clock.now_ns = ten_seconds_later;
     CHECK(run(fixture, "store verify DIR") == 0);
-    CHECK(says(fixture->talk, "the log: 0 of 0 MiB\n"));
-    CHECK(fixture->out[0] == '\0');
+    CHECK(says(fixture->terminal.talk, "the log: 0 of 0 MiB\n"));
+    CHECK(fixture->terminal.out[0] == '\0');
 }
 
 static void changes_nothing_and_needs_no_right_to(void **state)
@@ -467,13 +420,13 @@ static void changes_nothing_and_needs_no_right_to(void **state)
         CHECK(run(fixture, lines[i]) == 0);
         CHECK(hash_folder(fixture) == before);
     }
-    CHECK(chmod(fixture->temp.path, 0555) == 0);
+    CHECK(chmod(fixture->terminal.folder.path, 0555) == 0);
     CHECK(nftw(fixture->root, forbid_writing, 16, FTW_PHYS) == 0);
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         CHECK(run_as_nobody(fixture, lines[i]) == 0);
         CHECK(hash_folder(fixture) == before);
     }
-    CHECK(chmod(fixture->temp.path, 0700) == 0);
+    CHECK(chmod(fixture->terminal.folder.path, 0700) == 0);
     CHECK(nftw(fixture->root, allow_all, 16, FTW_PHYS) == 0);
 }
 
@@ -485,9 +438,9 @@ static void takes_a_torn_tail_for_what_it_is(void **state)
     spot.offset = last_record_offset(fixture, segment);
     flip(&spot);
     CHECK(run(fixture, "store verify DIR") == 0);
-    CHECK(says(fixture->talk, "a write that was interrupted"));
+    CHECK(says(fixture->terminal.talk, "a write that was interrupted"));
     CHECK(run(fixture, "store info DIR") == 0);
-    CHECK(says(fixture->out, "of an interrupted write at the end"));
+    CHECK(says(fixture->terminal.out, "of an interrupted write at the end"));
 }
 
 static void tells_where_a_flipped_bit_is(void **state)
@@ -501,12 +454,13 @@ static void tells_where_a_flipped_bit_is(void **state)
     wal_format_name(name, segment);
     (void)snprintf(file, sizeof file, "log/%s:", name);
     CHECK(run(fixture, "store verify DIR") == 1);
-    CHECK(says(fixture->out, file));
-    CHECK(says(fixture->out, "fails its checksum"));
-    CHECK(says(fixture->talk, "1 damage.\n"));
+    CHECK(says(fixture->terminal.out, file));
+    CHECK(says(fixture->terminal.out, "fails its checksum"));
+    CHECK(says(fixture->terminal.talk, "1 damage.\n"));
     CHECK(run(fixture, "store dump DIR") == 1);
-    CHECK(says(fixture->talk, "fails its checksum"));
-    CHECK(says(fixture->out, "entry     40  term 3")); /* goes on behind */
+    CHECK(says(fixture->terminal.talk, "fails its checksum"));
+    CHECK(says(fixture->terminal.out,
+               "entry     40  term 3")); /* goes on behind */
 }
 
 /* One byte of every eighth: nothing is ever trusted, nothing crashes, and what
@@ -520,7 +474,7 @@ static void tells_of_any_flipped_bit_in_a_sealed_segment(void **state)
         struct spot spot = segment_spot(fixture, segment, offset);
         flip(&spot);
         CHECK(run(fixture, "store verify DIR") == 1);
-        CHECK(fixture->out[0] != '\0');
+        CHECK(fixture->terminal.out[0] != '\0');
         flip(&spot);
     }
     CHECK(run(fixture, "store verify DIR") == 0);
@@ -537,7 +491,7 @@ static void goes_on_whatever_bit_of_the_last_segment_is_flipped(void **state)
         CHECK(run(fixture, "store verify DIR") <= 1);
         CHECK(run(fixture, "store info DIR") <= 1);
         CHECK(run(fixture, "store dump DIR") <= 1);
-        CHECK(says(fixture->out, "entry     20  term 3"));
+        CHECK(says(fixture->terminal.out, "entry     20  term 3"));
         flip(&spot);
     }
     CHECK(run(fixture, "store verify DIR") == 0);
@@ -549,10 +503,11 @@ static void misses_a_segment_that_is_needed(void **state)
     struct spot spot = segment_spot(fixture, last_segment(fixture) - 1, 0);
     CHECK(unlink(spot.path) == 0);
     CHECK(run(fixture, "store verify DIR") == 1);
-    CHECK(says(fixture->out, ".wal: is missing; groups that need it: 2\n"));
-    CHECK(says(fixture->out, "group 1 has lost records"));
+    CHECK(says(fixture->terminal.out,
+               ".wal: is missing; groups that need it: 2\n"));
+    CHECK(says(fixture->terminal.out, "group 1 has lost records"));
     CHECK(run(fixture, "store info DIR") == 1);
-    CHECK(says(fixture->out, "LOST"));
+    CHECK(says(fixture->terminal.out, "LOST"));
 }
 
 static void misses_the_segment_behind_a_sealed_one(void **state)
@@ -561,7 +516,7 @@ static void misses_the_segment_behind_a_sealed_one(void **state)
     struct spot spot = segment_spot(fixture, last_segment(fixture), 0);
     CHECK(unlink(spot.path) == 0);
     CHECK(run(fixture, "store verify DIR") == 1);
-    CHECK(says(fixture->out, ".wal: is missing"));
+    CHECK(says(fixture->terminal.out, ".wal: is missing"));
 }
 
 static void tells_of_a_segment_that_was_cut_short(void **state)
@@ -572,7 +527,8 @@ static void tells_of_a_segment_that_was_cut_short(void **state)
     uint64_t offset = last_record_offset(fixture, segment);
     CHECK(truncate(spot.path, (off_t)offset - WAL_FORMAT_BATCH_BYTES) == 0);
     CHECK(run(fixture, "store verify DIR") == 1);
-    CHECK(says(fixture->out, "the next segment says that it ended at"));
+    CHECK(
+        says(fixture->terminal.out, "the next segment says that it ended at"));
 }
 
 static void tells_of_a_seal_that_is_damaged(void **state)
@@ -586,7 +542,7 @@ static void tells_of_a_seal_that_is_damaged(void **state)
         struct spot spot = segment_spot(fixture, segment, seal_at);
         flip(&spot);
         CHECK(run(fixture, "store verify DIR") == 1);
-        CHECK(says(fixture->out, "there is no seal here"));
+        CHECK(says(fixture->terminal.out, "there is no seal here"));
         flip(&spot);
     }
 }
@@ -617,7 +573,8 @@ static void tells_of_a_head_that_does_not_fit_the_records(void **state)
                                   bytes_of(text, length)));
     free(text);
     CHECK(run(fixture, "store verify DIR") == 1);
-    CHECK(says(fixture->out, "the head says something else of group 1"));
+    CHECK(
+        says(fixture->terminal.out, "the head says something else of group 1"));
 }
 
 static void misses_the_applied_state(void **state)
@@ -627,7 +584,7 @@ static void misses_the_applied_state(void **state)
     (void)snprintf(path, sizeof path, "%s/state", fixture->root);
     CHECK_OK(posix_folder_remove(path));
     CHECK(run(fixture, "store verify DIR") == 1);
-    CHECK(says(fixture->out, "state: is missing"));
+    CHECK(says(fixture->terminal.out, "state: is missing"));
     CHECK(run(fixture, "store info DIR") == 1);
     CHECK(run(fixture, "store scan DIR") == 9);
     CHECK(access(path, F_OK) != 0);
@@ -652,7 +609,7 @@ static void tells_of_a_damaged_applied_state(void **state)
     (void)snprintf(path, sizeof path, "%s/state", fixture->root);
     CHECK_OK(posix_files()->list(NULL, path, spoil_table, fixture));
     CHECK(run(fixture, "store verify DIR") == 1);
-    CHECK(says(fixture->out, "state: cannot be read"));
+    CHECK(says(fixture->terminal.out, "state: cannot be read"));
 }
 
 static void tells_of_a_snapshot_that_is_not_whole(void **state)
@@ -663,9 +620,11 @@ static void tells_of_a_snapshot_that_is_not_whole(void **state)
     write_state(folder, 2);
     data_folder_close(&folder);
     CHECK(run(fixture, "store verify DIR") == 1);
-    CHECK(says(fixture->out, "group 1: the snapshot at 10 has 3 pieces, piece "
-                             "2 is missing"));
-    CHECK(says(fixture->out, "the log begins behind a snapshot at 10"));
+    CHECK(says(fixture->terminal.out,
+               "group 1: the snapshot at 10 has 3 pieces, piece "
+               "2 is missing"));
+    CHECK(
+        says(fixture->terminal.out, "the log begins behind a snapshot at 10"));
 }
 
 static void refuses_what_a_newer_release_made(void **state)
@@ -680,34 +639,35 @@ static void refuses_what_a_newer_release_made(void **state)
     CHECK(pwrite(fd, plain, sizeof plain, 0) == (ssize_t)sizeof plain);
     (void)close(fd);
     CHECK(run(fixture, "store verify DIR") == 1);
-    CHECK(says(fixture->talk, "the format of a newer release"));
+    CHECK(says(fixture->terminal.talk, "the format of a newer release"));
     char path[512];
     (void)snprintf(path, sizeof path, "%s/identity", fixture->root);
     CHECK_OK(posix_files()->write(NULL, path, FILE_PUBLIC, true,
                                   bytes_of_text("troupe-data 2\n")));
     CHECK(run(fixture, "store info DIR") == 1);
-    CHECK(says(fixture->talk, "it was made by a newer release"));
+    CHECK(says(fixture->terminal.talk, "it was made by a newer release"));
 }
 
 static void says_what_is_not_a_nodes_folder(void **state)
 {
     struct fixture *fixture = *state;
     char line[512];
-    (void)snprintf(line, sizeof line, "store info %s", fixture->temp.path);
+    (void)snprintf(line, sizeof line, "store info %s",
+                   fixture->terminal.folder.path);
     CHECK(run(fixture, line) == 9);
-    CHECK(says(fixture->talk, "holds some: alpha: name one of them"));
+    CHECK(says(fixture->terminal.talk, "holds some: alpha: name one of them"));
     (void)snprintf(line, sizeof line, "store verify %s/log", fixture->root);
     CHECK(run(fixture, line) == 9);
-    CHECK(says(fixture->talk, "is not a node's data folder"));
+    CHECK(says(fixture->terminal.talk, "is not a node's data folder"));
     (void)snprintf(line, sizeof line, "store dump %s/none", fixture->root);
     CHECK(run(fixture, line) == 9);
-    CHECK(says(fixture->talk, "there is no such folder"));
+    CHECK(says(fixture->terminal.talk, "there is no such folder"));
     char path[512];
     (void)snprintf(path, sizeof path, "%s/identity", fixture->root);
     CHECK_OK(posix_files()->write(NULL, path, FILE_PUBLIC, true,
                                   bytes_of_text("troupe-data 1\nnode x\n")));
     CHECK(run(fixture, "store info DIR") == 1);
-    CHECK(says(fixture->talk, "identity: damaged"));
+    CHECK(says(fixture->terminal.talk, "identity: damaged"));
 }
 
 static void says_that_it_may_not_read(void **state)
@@ -715,7 +675,8 @@ static void says_that_it_may_not_read(void **state)
     struct fixture *fixture = *state;
     CHECK(chmod(fixture->root, 0) == 0);
     CHECK(run_as_nobody(fixture, "store info DIR") == 9);
-    CHECK(says(fixture->talk, "permission denied: be the user that runs"));
+    CHECK(says(fixture->terminal.talk,
+               "permission denied: be the user that runs"));
     CHECK(chmod(fixture->root, 0700) == 0);
 }
 
@@ -728,7 +689,8 @@ static void refuses_the_folder_of_a_running_process(void **state)
     struct data_folder *folder = open_folder(fixture);
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         CHECK(run(fixture, lines[i]) == 7);
-        CHECK(says(fixture->talk, "alpha/lock is held by a running process"));
+        CHECK(says(fixture->terminal.talk,
+                   "alpha/lock is held by a running process"));
     }
     CHECK(run(fixture, "store info --live DIR") == 0);
     CHECK(run(fixture, "store get --live DIR 1 20") == 0);
@@ -745,14 +707,16 @@ static void dumps_the_records_in_order(void **state)
 {
     struct fixture *fixture = *state;
     CHECK(run(fixture, "store dump DIR --group 1 --from 20 --to 22") == 0);
-    CHECK(line_count(fixture->out) == 3);
-    CHECK(says(fixture->out, "group 1  entry     20  term 3  commands  "
-                             "2026-11-21T11:30:00.250Z  1 outcome  213 B  "
-                             "\"uuuuuu"));
+    CHECK(line_count(fixture->terminal.out) == 3);
+    CHECK(says(fixture->terminal.out,
+               "group 1  entry     20  term 3  commands  "
+               "2026-11-21T11:30:00.250Z  1 outcome  213 B  "
+               "\"uuuuuu"));
     CHECK(run(fixture, "store dump DIR --group 2 --bytes 0") == 0);
-    CHECK(line_count(fixture->out) == 4);
-    CHECK(says(fixture->out, "configuration  members 1@0 2@1 3@2(learner)\n"));
-    CHECK(!says(fixture->out, "\""));
+    CHECK(line_count(fixture->terminal.out) == 4);
+    CHECK(says(fixture->terminal.out,
+               "configuration  members 1@0 2@1 3@2(learner)\n"));
+    CHECK(!says(fixture->terminal.out, "\""));
     CHECK(run(fixture, "store dump DIR --from 1x") == 2);
     CHECK(run(fixture, "store dump DIR --group 4294967295") == 2);
 }
@@ -763,8 +727,8 @@ static void dumps_as_lines_of_json(void **state)
     json_int_t index = 19;
     CHECK(run(fixture, "store dump --json DIR --group 1 --from 20 --to 30 "
                        "--bytes 2") == 0);
-    CHECK(line_count(fixture->out) == 11);
-    for (const char *line = fixture->out; *line;
+    CHECK(line_count(fixture->terminal.out) == 11);
+    for (const char *line = fixture->terminal.out; *line;
          line = strchr(line, '\n') + 1) {
         json_t *record = json_loads(line, JSON_DISABLE_EOF_CHECK, NULL);
         const char *data = NULL;
@@ -781,11 +745,11 @@ static void gets_one_entry_whole(void **state)
 {
     struct fixture *fixture = *state;
     CHECK(run(fixture, "store get DIR 1 26") == 0);
-    CHECK(line_count(fixture->out) == 2);
-    CHECK(says(fixture->out, "   200 B  \"aaaaaaaaaa"));
-    CHECK(says(fixture->out, "aaaa\"\n")); /* to its end */
+    CHECK(line_count(fixture->terminal.out) == 2);
+    CHECK(says(fixture->terminal.out, "   200 B  \"aaaaaaaaaa"));
+    CHECK(says(fixture->terminal.out, "aaaa\"\n")); /* to its end */
     CHECK(run(fixture, "store get --json DIR 1 26") == 0);
-    json_t *entry = json_loads(fixture->out, 0, NULL);
+    json_t *entry = json_loads(fixture->terminal.out, 0, NULL);
     int lives = 0;
     json_t *outcomes = NULL;
     CHECK(json_unpack(entry, "{s:b, s:o}", "lives", &lives, "outcome_data",
@@ -799,11 +763,11 @@ static void says_why_an_entry_is_not_there(void **state)
 {
     struct fixture *fixture = *state;
     CHECK(run(fixture, "store get DIR 1 41") == 9);
-    CHECK(says(fixture->talk, "The last entry of group 1 is 40."));
+    CHECK(says(fixture->terminal.talk, "The last entry of group 1 is 40."));
     CHECK(run(fixture, "store get DIR 1 5") != 0);
-    CHECK(says(fixture->talk, "Group 1 has a snapshot at 10"));
+    CHECK(says(fixture->terminal.talk, "Group 1 has a snapshot at 10"));
     CHECK(run(fixture, "store get DIR 9 1") == 9);
-    CHECK(says(fixture->talk, "nothing of group 9"));
+    CHECK(says(fixture->terminal.talk, "nothing of group 9"));
     CHECK(run(fixture, "store get DIR one 1") == 2);
     CHECK(run(fixture, "store get DIR") == 2);
 }
@@ -812,20 +776,21 @@ static void scans_the_applied_state(void **state)
 {
     struct fixture *fixture = *state;
     CHECK(run(fixture, "store scan DIR") == 0);
-    CHECK(line_count(fixture->out) == 5);
-    CHECK(says(fixture->out, "group 1  applied   12  term 3\n"));
-    CHECK(says(fixture->out, "group 1  snapshot  10 piece 0  term 3  "
-                             "2026-11-21T11:30:00.250Z  3 pieces  members "));
-    CHECK(says(fixture->out, "group 1  snapshot  10 piece 1  6 B  "
-                             "\"piece\\x0a\"\n"));
-    CHECK(says(fixture->out, "group 2  machine   \"cart/7\"  12 B  "
-                             "\"three apples\"\n"));
+    CHECK(line_count(fixture->terminal.out) == 5);
+    CHECK(says(fixture->terminal.out, "group 1  applied   12  term 3\n"));
+    CHECK(says(fixture->terminal.out,
+               "group 1  snapshot  10 piece 0  term 3  "
+               "2026-11-21T11:30:00.250Z  3 pieces  members "));
+    CHECK(says(fixture->terminal.out, "group 1  snapshot  10 piece 1  6 B  "
+                                      "\"piece\\x0a\"\n"));
+    CHECK(says(fixture->terminal.out, "group 2  machine   \"cart/7\"  12 B  "
+                                      "\"three apples\"\n"));
     CHECK(run(fixture, "store scan DIR --kind snapshot --limit 2") == 0);
-    CHECK(line_count(fixture->out) == 2);
+    CHECK(line_count(fixture->terminal.out) == 2);
     CHECK(run(fixture, "store scan DIR --group 2 --json") == 0);
-    CHECK(says(fixture->out, "\"own\":\"636172742f37\""));
+    CHECK(says(fixture->terminal.out, "\"own\":\"636172742f37\""));
     CHECK(run(fixture, "store scan DIR --group 2 --kind applied") == 0);
-    CHECK(fixture->out[0] == '\0');
+    CHECK(fixture->terminal.out[0] == '\0');
     CHECK(run(fixture, "store scan DIR --kind rows") == 2);
 }
 
@@ -835,15 +800,15 @@ static void finds_the_folder_through_the_configuration(void **state)
     char path[256];
     char line[512];
     CHECK(run(fixture, "config default") == 0);
-    char *at = strstr(fixture->out, "#data_dir: /var/lib/troupe");
+    char *at = strstr(fixture->terminal.out, "#data_dir: /var/lib/troupe");
     CHECK(at);
     memcpy(at, "data_dir: .               ", 26);
-    (void)temp_folder_path(&fixture->temp, path, "cluster.yaml");
+    (void)temp_folder_path(&fixture->terminal.folder, path, "cluster.yaml");
     CHECK_OK(posix_files()->write(NULL, path, FILE_PUBLIC, true,
-                                  bytes_of_text(fixture->out)));
+                                  bytes_of_text(fixture->terminal.out)));
     (void)snprintf(line, sizeof line, "store info --config %s", path);
     CHECK(run(fixture, line) == 2);
-    CHECK(says(fixture->talk, "give --node NAME"));
+    CHECK(says(fixture->terminal.talk, "give --node NAME"));
     (void)snprintf(line, sizeof line, "store verify --config %s --node alpha",
                    path);
     CHECK(run(fixture, line) == 0);
@@ -853,7 +818,7 @@ static void finds_the_folder_through_the_configuration(void **state)
     (void)snprintf(line, sizeof line, "store info --config %s --node beta",
                    path);
     CHECK(run(fixture, line) == 9);
-    CHECK(says(fixture->talk, "there is no such folder"));
+    CHECK(says(fixture->terminal.talk, "there is no such folder"));
 }
 
 int main(void)

@@ -12,7 +12,6 @@
 
 #include <jansson.h>
 
-#include "admin/interrupt.h"
 #include "admin/nouns.h"
 #include "admin/pack_json.h"
 #include "base/pack.h"
@@ -20,10 +19,8 @@
 #include "client/client.h"
 #include "shard/host_service.h"
 #include "shard/task_request.h"
-#include "tests/support/fake_machine.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/terminal.h"
 
-#define WORD_COUNT_MAX 32
 #define TASK_COUNT_MAX 4096
 #define ANSWER_BYTES_MAX (64u << 10)
 
@@ -390,41 +387,14 @@ enum err client_ask(struct client *client,
 
 /* ---- somebody at a terminal ---- */
 
-static struct {
-    struct temp_folder temp;
-    struct fake_machine machine;
-    uint32_t patience; /* waits until Ctrl-C */
-    uint32_t wait_count;
-    bool is_held;
-    const char *input;
-    const char *typed;
-    char *out;
-    char *talk;
-} fixture;
-
-static void hold(void *context)
-{
-    (void)context;
-    fixture.is_held = true;
-}
-
-static void release(void *context)
-{
-    (void)context;
-    fixture.is_held = false;
-}
+static struct terminal terminal;
+static const char *input_left;
 
 /* While there is time, room is made. */
-static bool wait_for(void *context, uint64_t ms)
+static void make_room(uint64_t ms)
 {
-    (void)context;
-    fixture.machine.fake.now_ns += ms * NS_PER_MS;
     fake.room += ms > 0 && fake.room != UINT32_MAX ? 2 : 0;
-    return ++fixture.wait_count < fixture.patience;
 }
-
-static const struct interrupt interrupt = {
-    .hold = hold, .release = release, .wait = wait_for};
 
 static enum err open_input(void *context, const char *path, void **out)
 {
@@ -432,7 +402,7 @@ static enum err open_input(void *context, const char *path, void **out)
     if (strcmp(path, "-") != 0) {
         return ERR_NOT_FOUND;
     }
-    *out = &fixture;
+    *out = &input_left;
     return ERR_NONE;
 }
 
@@ -441,10 +411,10 @@ static enum err read_input(
 {
     (void)input;
     (void)wait_ms;
-    size_t left = strlen(fixture.input);
+    size_t left = strlen(input_left);
     *length = left < capacity ? left : capacity;
-    memcpy(to, fixture.input, *length);
-    fixture.input += *length;
+    memcpy(to, input_left, *length);
+    input_left += *length;
     return *length > 0 ? ERR_NONE : ERR_CLOSED;
 }
 
@@ -456,91 +426,27 @@ static void close_input(void *input)
 static const struct inputs inputs = {
     .open = open_input, .read = read_input, .close = close_input};
 
-static const char *variable(const char *name)
-{
-    return strcmp(name, "XDG_CONFIG_HOME") == 0 ? fixture.temp.path : NULL;
-}
-
-static void forget_output(void)
-{
-    free(fixture.out);
-    free(fixture.talk);
-    fixture.out = NULL;
-    fixture.talk = NULL;
-}
-
-static int run_words(char **words, int count)
-{
-    size_t out_bytes = 0;
-    size_t talk_bytes = 0;
-    const char *typed = fixture.typed ? fixture.typed : "\n";
-    forget_output();
-    fixture.wait_count = 0;
-    struct command_world world = {
-        .files = posix_files(),
-        .clock = &fixture.machine.clock,
-        .entropy = &fixture.machine.entropy,
-        .interrupt = &interrupt,
-        .variable = variable,
-        .in = fmemopen((void *)(uintptr_t)typed, strlen(typed), "r"),
-        .inputs = &inputs,
-        .out = open_memstream(&fixture.out, &out_bytes),
-        .talk = open_memstream(&fixture.talk, &talk_bytes)};
-    CHECK(world.in && world.out && world.talk);
-    int code = (int)command_run(&world, nouns_all, count, words);
-    (void)fclose(world.in);
-    (void)fclose(world.out);
-    (void)fclose(world.talk);
-    return code;
-}
-
-/* "troupe " and `line`, whose words have blanks between them; DIR is the
- * folder. */
-static int run_plain(const char *line)
-{
-    char copy[512];
-    static char expanded[WORD_COUNT_MAX][1024];
-    char *words[WORD_COUNT_MAX] = {expanded[0]};
-    int count = 1;
-    (void)snprintf(expanded[0], sizeof expanded[0], "troupe");
-    (void)snprintf(copy, sizeof copy, "%s", line);
-    for (char *next = copy; next; count++) {
-        char *word = next;
-        CHECK(count < WORD_COUNT_MAX - 1);
-        next = strchr(next, ' ');
-        if (next) {
-            *next++ = '\0';
-        }
-        bool is_path = strncmp(word, "DIR", 3) == 0;
-        (void)snprintf(expanded[count], sizeof expanded[count], "%s%s",
-                       is_path ? fixture.temp.path : "",
-                       is_path ? word + 3 : word);
-        words[count] = expanded[count];
-    }
-    return run_words(words, count);
-}
-
 /* With the cluster's file, and this as input. */
 static int run(const char *line, const char *input)
 {
     char whole[512];
     const char *dashes = strstr(line, " -- ");
     int length = dashes ? (int)(dashes - line) : (int)strlen(line);
-    fixture.input = input;
+    input_left = input;
     (void)snprintf(whole, sizeof whole, "%.*s --config %s%s", length, line,
                    "DIR/lab/operator/cluster.yaml", line + length);
-    return run_plain(whole);
+    return terminal_run(&terminal, whole);
 }
 
 static void check_out(const char *expected)
 {
-    assert_string_equal(fixture.out, expected);
+    assert_string_equal(terminal.out, expected);
 }
 
 static void check_says(const char *expected)
 {
-    if (!strstr(fixture.talk, expected)) {
-        print_error("said: %s\n", fixture.talk);
+    if (!strstr(terminal.talk, expected)) {
+        print_error("said: %s\n", terminal.talk);
         fail();
     }
 }
@@ -549,20 +455,20 @@ static int set_up_all(void **state)
 {
     (void)state;
     CHECK_OK(identity_library_init());
-    temp_folder_init(&fixture.temp);
-    fake_machine_init(&fixture.machine);
-    fixture.patience = UINT32_MAX;
-    CHECK(run_plain("cluster init lab --transport ipc one two three --out "
-                    "DIR/lab") == 0);
+    terminal_init(&terminal, nouns_all);
+    terminal.inputs = &inputs;
+    terminal.waits = make_room;
+    terminal.patience = UINT32_MAX;
+    CHECK(terminal_run(&terminal,
+                       "cluster init lab --transport ipc one two three --out "
+                       "DIR/lab") == 0);
     return 0;
 }
 
 static int tear_down_all(void **state)
 {
     (void)state;
-    forget_output();
-    fake_machine_clear(&fixture.machine);
-    temp_folder_clear(&fixture.temp);
+    terminal_clear(&terminal);
     return 0;
 }
 
@@ -572,8 +478,8 @@ static int set_up(void **state)
     memset(&fake, 0, sizeof fake);
     fake.pool = definition;
     fake.room = UINT32_MAX;
-    fixture.patience = UINT32_MAX;
-    fixture.typed = NULL;
+    terminal.patience = UINT32_MAX;
+    terminal.typed = NULL;
     return 0;
 }
 
@@ -594,8 +500,8 @@ static void prints_what_a_command_has_written(void **state)
     CHECK(run("task submit -- echo hello", "") == 0);
     assert_string_equal(fake.payloads[0], "{\"argv\":[\"echo\",\"hello\"]}");
     check_out("{\"argv\":[\"echo\",\"hello\"]}");
-    assert_string_equal(fixture.talk, "");
-    CHECK(fixture.is_held);
+    assert_string_equal(terminal.talk, "");
+    CHECK(terminal.is_held);
 }
 
 static void says_that_a_command_has_failed(void **state)
@@ -820,7 +726,7 @@ static void gives_up_when_nobody_answers(void **state)
 static void ctrl_c_ends_the_waiting_alone(void **state)
 {
     (void)state;
-    fixture.patience = 1;
+    terminal.patience = 1;
     CHECK(run("task submit --wait", "\"slow\"\n2\n") == 8);
     check_says("interrupted; what was accepted goes on");
     CHECK(fake.count == 2);
@@ -837,8 +743,8 @@ static void more_lines_than_a_batch_has_go_in_several(void **state)
     }
     CHECK(run("task submit --wait --output raw --order submit", lines) == 0);
     CHECK(fake.count == 2500 && fake.submit_count == 3);
-    CHECK(strncmp(fixture.out, "100010011002", 12) == 0);
-    CHECK(strlen(fixture.out) == 4 * 2500);
+    CHECK(strncmp(terminal.out, "100010011002", 12) == 0);
+    CHECK(strlen(terminal.out) == 4 * 2500);
 }
 
 /* ---- map ---- */
@@ -892,10 +798,10 @@ static void lists_tasks_of_all_nodes(void **state)
     check_says("node two is not counted: two: nobody there");
     check_says("node three is not counted: it is not heard");
     check_says("There are more");
-    CHECK(strstr(fixture.out, "1-2  p     dead   -            5"));
+    CHECK(strstr(terminal.out, "1-2  p     dead   -            5"));
     CHECK(run("task ls --json --node one", "") == 0);
-    CHECK(strstr(fixture.out, "troupe.task.ls"));
-    assert_string_equal(fixture.talk, "");
+    CHECK(strstr(terminal.out, "troupe.task.ls"));
+    assert_string_equal(terminal.talk, "");
 }
 
 static void reads_lists_in_parts_and_keeps_the_newest(void **state)
@@ -909,14 +815,14 @@ static void reads_lists_in_parts_and_keeps_the_newest(void **state)
                       "null}";
     CHECK(run("task ls --limit 2 --node one", "") == 0);
     CHECK(fake.since_ms == 10); /* what is older is of no use */
-    const char *first = strstr(fixture.out, "1-4");
-    const char *second = strstr(fixture.out, "1-3");
+    const char *first = strstr(terminal.out, "1-4");
+    const char *second = strstr(terminal.out, "1-3");
     CHECK(first && second && first < second && !strstr(second + 1, "1-3"));
-    CHECK(!strstr(fixture.out, "1-2") && !strstr(fixture.out, "1-1"));
+    CHECK(!strstr(terminal.out, "1-2") && !strstr(terminal.out, "1-1"));
     check_says("There are more: these are the newest 2.");
     CHECK(run("task ls --node one", "") == 0);
-    CHECK(strstr(fixture.out, "1-1"));
-    assert_string_equal(fixture.talk, "");
+    CHECK(strstr(terminal.out, "1-1"));
+    assert_string_equal(terminal.talk, "");
 }
 
 static void shows_a_task_and_why(void **state)
@@ -930,10 +836,10 @@ static void shows_a_task_and_why(void **state)
     CHECK(run("task why 1-2", "") == 0);
     check_out("pool p is paused\n");
     CHECK(run("task show 1-2", "") == 0);
-    CHECK(strstr(fixture.out, "State      waiting, ready\n"));
-    CHECK(strstr(fixture.out, "Payload    {\"argv\":[]}\n"));
+    CHECK(strstr(terminal.out, "State      waiting, ready\n"));
+    CHECK(strstr(terminal.out, "Payload    {\"argv\":[]}\n"));
     CHECK(run("task show 1-2 --json", "") == 0);
-    CHECK(strstr(fixture.out, "\"output\":null"));
+    CHECK(strstr(terminal.out, "\"output\":null"));
 }
 
 static void prints_a_tasks_output(void **state)
@@ -943,7 +849,7 @@ static void prints_a_tasks_output(void **state)
                 "\"output\":\"82a67374646f7574a26f6ba6737464657272a16e\"}";
     CHECK(run("task logs 1-2", "") == 0);
     check_out("ok");
-    assert_string_equal(fixture.talk, "n");
+    assert_string_equal(terminal.talk, "n");
 }
 
 /* It is a number in MessagePack, which nobody has meant. */
@@ -953,8 +859,8 @@ static void a_character_that_was_printed_is_no_number(void **state)
     fake.show = "{\"v\":1,\"node\":\"one\",\"id\":\"1-2\",\"state\":\"done\","
                 "\"payload\":\"37\",\"output\":\"37\"}";
     CHECK(run("task show 1-2 --json", "") == 0);
-    CHECK(strstr(fixture.out, "\"payload\":55"));
-    CHECK(strstr(fixture.out, "\"output\":\"7\""));
+    CHECK(strstr(terminal.out, "\"payload\":55"));
+    CHECK(strstr(terminal.out, "\"output\":\"7\""));
 }
 
 #define RUNS                                                                \
@@ -977,7 +883,7 @@ static void prints_what_is_written_so_far(void **state)
         (const char *const[]){RUNS, SEEN("5", "1", "6162", "7a"), NULL};
     CHECK(run("task logs 1-2", "") == 0);
     check_out("ab");
-    assert_string_equal(fixture.talk,
+    assert_string_equal(terminal.talk,
                         "ztroupe task logs: it still runs: --follow goes on "
                         "until it ends\n");
     fake.looks = (const char *const[]){
@@ -1008,7 +914,7 @@ static void follows_what_is_written_until_the_end(void **state)
         NULL};
     CHECK(run("task logs 1-2 --follow", "") == 0);
     check_out("abc");
-    assert_string_equal(fixture.talk,
+    assert_string_equal(terminal.talk,
                         "troupe task logs: it does not run now: all are busy\n"
                         "troupe task logs: attempt 1 runs on two\nz");
     assert_string_equal(fake.asked,
@@ -1043,11 +949,11 @@ static void follows_onto_the_next_attempt(void **state)
 static void stops_following_at_ctrl_c(void **state)
 {
     (void)state;
-    fixture.patience = 1;
+    terminal.patience = 1;
     fake.looks = (const char *const[]){RUNS, SEEN("5", "1", "61", ""), NULL};
     CHECK(run("task logs 1-2 --follow", "") == 8);
     check_says("Not waiting any longer; the task goes on.");
-    fixture.patience = UINT32_MAX;
+    terminal.patience = UINT32_MAX;
 }
 
 /* ---- changing ---- */
@@ -1079,7 +985,7 @@ static void sweeps_all_dead_letters(void **state)
     fake.change = 0;
     CHECK(run("dlq purge --all", "") == 7); /* nothing was typed */
     CHECK(fake.change == 0);
-    fixture.typed = "all\n";
+    terminal.typed = "all\n";
     CHECK(run("dlq purge --all", "") == 0);
     CHECK(fake.change == BOOK_PURGE);
 }
@@ -1096,14 +1002,15 @@ static void lists_pools_and_workers(void **state)
         "default  exec     durable  active        4        5      3       "
         "2    70        2     1\n");
     CHECK(run("pool workers default", "") == 0);
-    CHECK(strstr(fixture.out, "one   default        4       2"));
+    CHECK(strstr(terminal.out, "one   default        4       2"));
     check_says("node two is not counted");
     CHECK(run("pool workers thumbs", "") == 2);
     check_says("there is no pool thumbs");
     CHECK(run("pool steal-stats", "") == 0);
-    CHECK(strstr(fixture.out, "one       2     70    10       9    4      20"));
+    CHECK(
+        strstr(terminal.out, "one       2     70    10       9    4      20"));
     CHECK(run("pool show default", "") == 0);
-    CHECK(strstr(fixture.out, "5 waiting (3 ready), 2 with workers"));
+    CHECK(strstr(terminal.out, "5 waiting (3 ready), 2 with workers"));
 }
 
 static void changes_one_field_of_a_pool(void **state)
@@ -1124,7 +1031,7 @@ static void changes_one_field_of_a_pool(void **state)
 static void write_file(const char *text)
 {
     char path[256];
-    FILE *file = fopen(temp_folder_path(&fixture.temp, path, "p.yaml"), "w");
+    FILE *file = fopen(temp_folder_path(&terminal.folder, path, "p.yaml"), "w");
     CHECK(file && fputs(text, file) >= 0 && fclose(file) == 0);
 }
 
@@ -1153,17 +1060,17 @@ static void shows_how_far_schedules_are(void **state)
     (void)state;
     fake.pool = scheduled_definition;
     CHECK(run("pool show default", "") == 0);
-    CHECK(strstr(fixture.out,
+    CHECK(strstr(terminal.out,
                  "SCHEDULE  CRON     NEXT (UTC)        LAST (UTC)        TASK  "
                  "PASSED\n"
                  "hourly    @hourly  2025-01-01 00:00  2024-12-31 23:00  3-17  "
                  "     2\n"
                  "gone      @daily   2025-01-01 00:00  -                 -     "
                  "     0\n"));
-    CHECK(!strstr(fixture.out, "argv"));
+    CHECK(!strstr(terminal.out, "argv"));
     CHECK(run("pool show default --json", "") == 0);
-    CHECK(strstr(fixture.out, "\"last_task\"") &&
-          strstr(fixture.out, "\"argv\""));
+    CHECK(strstr(terminal.out, "\"last_task\"") &&
+          strstr(terminal.out, "\"argv\""));
 }
 
 static void says_when_new_schedules_are_due(void **state)
@@ -1178,7 +1085,7 @@ static void says_when_new_schedules_are_due(void **state)
     write_file(text);
     CHECK(run("pool apply DIR/p.yaml --yes", "") == 0);
     check_says("    schedule gone is gone\n");
-    CHECK(!strstr(fixture.talk, "schedule hourly"));
+    CHECK(!strstr(terminal.talk, "schedule hourly"));
     CHECK(strstr(fake.set, "\"since_ms\":77")); /* it counts on */
     (void)snprintf(text, sizeof text, hourly, "0 0 29 2 *");
     write_file(text);
@@ -1210,12 +1117,13 @@ static void draws_one_picture(void **state)
 {
     (void)state;
     CHECK(run("top --once", "") == 0);
-    CHECK(strstr(fixture.out, "lab: 2 of 3 nodes heard; 2 shards: 2 led, 1 "
-                              "whole, 0 moving\n! three is not heard\n"));
-    CHECK(strstr(fixture.out, "one    active       2       2"));
-    CHECK(strstr(fixture.out, "default  active        4        5"));
+    CHECK(strstr(terminal.out, "lab: 2 of 3 nodes heard; 2 shards: 2 led, 1 "
+                               "whole, 0 moving\n! three is not heard\n"));
+    CHECK(strstr(terminal.out, "one    active       2       2"));
+    CHECK(strstr(terminal.out, "default  active        4        5"));
     /* The busiest first. */
-    const char *busy = strstr(fixture.out, "    1  two     serving         50");
+    const char *busy =
+        strstr(terminal.out, "    1  two     serving         50");
     CHECK(busy && strstr(busy, "    0  one     serving          5"));
 }
 
