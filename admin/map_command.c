@@ -263,6 +263,12 @@ static void print_result(void *context, const struct task_job_result *result)
     task_output_result(&map->output, result);
 }
 
+static void hear_progress(void *context, const struct task_said *said)
+{
+    struct map *map = context;
+    task_progress_hear(&map->progress, said);
+}
+
 static void show_progress(void *context, const struct task_job_sum *sum)
 {
     struct map *map = context;
@@ -274,15 +280,16 @@ static enum exit_code run_job(struct map *map)
 {
     const struct command *command = map->command;
     struct task_job_sum sum = {0};
-    struct task_job_config config = {.talk = &map->talk,
-                                     .pool = map->pool,
-                                     .waits = true,
-                                     .keeps_order =
-                                         command_has(command, "keep-order"),
-                                     .context = map,
-                                     .next = next,
-                                     .ended = print_result,
-                                     .tick = show_progress};
+    struct task_job_config config = {
+        .talk = &map->talk,
+        .pool = map->pool,
+        .waits = true,
+        .keeps_order = command_has(command, "keep-order"),
+        .context = map,
+        .next = next,
+        .ended = print_result,
+        .said = map->progress.is_shown ? hear_progress : NULL,
+        .tick = show_progress};
     enum exit_code code = task_job_run(&config, &sum);
     task_progress_wipe(&map->progress);
     if (!code && map->talk.is_interrupted) {

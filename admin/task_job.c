@@ -18,6 +18,7 @@
 struct entry {
     uint64_t number;
     uint64_t id;
+    uint64_t seen; /* what it was heard to say of itself */
     bool is_over;
     enum err err;
     uint8_t *end; /* encoded; NULL: with an error, or told already */
@@ -360,6 +361,12 @@ static void choose(struct job *job, struct asking *asking)
     job->cursor = at;
 }
 
+/* Of several at a time nobody could read it. */
+static bool is_curious(const struct job *job, const struct asking *asking)
+{
+    return job->config->said && asking->count == 1;
+}
+
 /* More than one when tasks had the same key. Answers come in the order of the
  * questions, mostly: `*from` is where the last one was. */
 static enum err take_outcome(struct job *job,
@@ -368,6 +375,10 @@ static enum err take_outcome(struct job *job,
                              uint32_t *from)
 {
     enum err err = ERR_NONE;
+    if (outcome->err == ERR_BUSY && is_curious(job, asking)) {
+        job->entries[asking->places[0]].seen = outcome->said.number;
+        job->config->said(job->config->context, &outcome->said);
+    }
     if (outcome->err && task_talk_may_pass(outcome->err)) {
         return ERR_NONE; /* ask again */
     }
@@ -417,8 +428,15 @@ static enum exit_code await(struct job *job, uint32_t wait_ms)
         return no_memory(job);
     }
     struct writer writer = writer_of(at, bytes);
-    task_await_encode(&writer, TASK_REQUEST_AWAIT, asking.ids, asking.count,
-                      wait_ms, NULL);
+    task_await_encode(&writer,
+                      &(struct task_await_question){
+                          .kind = TASK_REQUEST_AWAIT,
+                          .count = asking.count,
+                          .ids = asking.ids,
+                          .seen = is_curious(job, &asking)
+                                      ? &job->entries[asking.places[0]].seen
+                                      : NULL,
+                          .wait_ms = wait_ms});
     assert(!writer.failed);
     err = task_talk_ask(job->talk, writer_bytes(&writer), &data, &length);
     if (!err) {

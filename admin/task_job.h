@@ -56,6 +56,8 @@ struct task_job_config {
     void (*accepted)(void *context, uint64_t number, uint64_t id);
     /* It was not accepted, or has ended. */
     void (*ended)(void *context, const struct task_job_result *result);
+    /* What the only task that is open says of itself. May be NULL. */
+    void (*said)(void *context, const struct task_said *said);
     /* Now and then. May be NULL. */
     void (*tick)(void *context, const struct task_job_sum *sum);
 };

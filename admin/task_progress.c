@@ -24,6 +24,23 @@ static void put_bar(FILE *talk, uint64_t ended, uint64_t total)
     (void)fputs("] ", talk);
 }
 
+void task_progress_hear(struct task_progress *progress,
+                        const struct task_said *said)
+{
+    progress->said = *said;
+    human_clean(progress->said.text);
+}
+
+/* Of the only one that is left. */
+static void put_said(FILE *talk, const struct task_said *said)
+{
+    if (said->number != 0) {
+        (void)fprintf(talk, "; at %" PRIu32 " %%%s%.60s",
+                      said->done_of_1000 / 10, said->text[0] ? ": " : "",
+                      said->text);
+    }
+}
+
 void task_progress_show(struct task_progress *progress,
                         const struct task_job_sum *sum,
                         bool is_all)
@@ -53,6 +70,9 @@ void task_progress_show(struct task_progress *progress,
             human_real((double)ended * MS_PER_S / (double)passed_ms).text,
             is_all ? human_span(left * passed_ms / ended).text : "?");
     }
+    if (is_all && left == 1) {
+        put_said(world->talk, &progress->said);
+    }
     (void)fflush(world->talk);
     progress->shown_ns = now_ns;
     progress->stands = true;
@@ -60,6 +80,7 @@ void task_progress_show(struct task_progress *progress,
 
 void task_progress_wipe(struct task_progress *progress)
 {
+    progress->said = (struct task_said){0}; /* another one may be the last */
     if (progress->stands) {
         (void)fputs("\r\033[K", progress->command->world->talk);
         (void)fflush(progress->command->world->talk);

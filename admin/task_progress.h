@@ -17,9 +17,14 @@ struct task_progress {
     uint64_t begun_ns; /* 0: not yet */
     uint64_t shown_ns;
     bool stands; /* the line is on the terminal */
+    struct task_said said;
 };
 
 struct task_progress task_progress_of(const struct command *command);
+
+/* What the last one that is left says of itself: shown with the rest. */
+void task_progress_hear(struct task_progress *progress,
+                        const struct task_said *said);
 
 /* A few times a second. `is_all`: no more will be submitted. */
 void task_progress_show(struct task_progress *progress,

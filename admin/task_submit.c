@@ -488,6 +488,12 @@ static void print_result(void *context, const struct task_job_result *result)
     }
 }
 
+static void hear_progress(void *context, const struct task_said *said)
+{
+    struct submit *submit = context;
+    task_progress_hear(&submit->progress, said);
+}
+
 static void show_progress(void *context, const struct task_job_sum *sum)
 {
     struct submit *submit = context;
@@ -537,6 +543,7 @@ static enum exit_code run_job(struct submit *submit, bool keeps_order)
         .next = next,
         .accepted = submit->waits ? NULL : print_id,
         .ended = print_result,
+        .said = submit->progress.is_shown ? hear_progress : NULL,
         .tick = show_progress};
     enum exit_code code = task_job_run(&config, &sum);
     task_progress_wipe(&submit->progress);

@@ -293,8 +293,11 @@ static void on_single_submitted(struct task_ask *ask,
     if (!err) {
         struct writer writer =
             writer_of(submitter->buffer, submitter->buffer_bytes);
-        task_await_encode(&writer, TASK_REQUEST_AWAIT, &run.first, 1, AWAIT_MS,
-                          NULL);
+        task_await_encode(
+            &writer, &(struct task_await_question){.kind = TASK_REQUEST_AWAIT,
+                                                   .count = 1,
+                                                   .ids = &run.first,
+                                                   .wait_ms = AWAIT_MS});
         ask->done = on_awaited;
         err = task_service_ask(node_task_service(submitter->node),
                                writer_bytes(&writer), TIMEOUT_MS, ask);

@@ -104,13 +104,21 @@ static void write_await(struct batch *batch, struct writer *writer)
     uint64_t wait_ms = latest > now ? (latest - now) / NS_PER_MS : 0;
     uint64_t most_ms =
         batch->lane->batch_count > AWAIT_BATCHES_FEW ? AWAIT_BUSY_MS : AWAIT_MS;
-    pack_array(writer, 3);
+    bool is_curious = batch->lane->is_curious;
+    pack_array(writer, is_curious ? 5 : 3);
     pack_uint(writer, TASK_REQUEST_AWAIT);
     pack_array(writer, batch->count);
     for (uint32_t i = 0; i < batch->count; i++) {
         pack_uint(writer, batch->errands[i]->id);
     }
     pack_uint(writer, wait_ms < most_ms ? wait_ms : most_ms);
+    if (is_curious) {
+        pack_nil(writer); /* all pools that we may use */
+        pack_array(writer, batch->count);
+        for (uint32_t i = 0; i < batch->count; i++) {
+            pack_uint(writer, batch->errands[i]->seen);
+        }
+    }
 }
 
 static void write_question(struct batch *batch)
@@ -307,10 +315,12 @@ static enum err take_outcomes(struct batch *batch, struct bytes answer)
             return ERR_MALFORMED;
         }
         from = at + 1;
-        if (outcome.err) {
+        struct errand *errand = batch->errands[at];
+        if (outcome.err == ERR_BUSY && errand->on_progress) {
+            errand_tell_progress(errand, &outcome.said);
+        } else if (outcome.err) {
             note(batch, at, outcome.err);
         } else {
-            struct errand *errand = batch->errands[at];
             batch->errands[at] = NULL;
             batch->open_count--;
             errand_end_result(batch->lane->desk, errand, &outcome.end);

@@ -95,6 +95,15 @@ void errand_end_result(struct desk *desk,
     forget(desk, errand);
 }
 
+void errand_tell_progress(struct errand *errand, const struct task_said *said)
+{
+    const struct troupe_progress progress = {.id = errand->id,
+                                             .done_of_1000 = said->done_of_1000,
+                                             .text = said->text};
+    errand->seen = said->number;
+    errand->on_progress(errand->context, &progress);
+}
+
 void errand_end_change(struct desk *desk, struct errand *errand, uint64_t count)
 {
     errand->done.told(errand->context, ERR_NONE, count);
@@ -126,6 +135,7 @@ static bool belongs_to(const struct desk_lane *lane,
                        const struct errand *errand)
 {
     return lane->kind == errand->kind &&
+           lane->is_curious == (errand->on_progress != NULL) &&
            (lane->kind != ERRAND_SUBMIT ||
             (lane->is_ordered == errand->is_ordered &&
              strcmp(lane->pool, errand->pool) == 0));
@@ -149,6 +159,7 @@ static struct desk_lane *lane_for(struct desk *desk,
     if (lane) {
         lane->desk = desk;
         lane->kind = errand->kind;
+        lane->is_curious = errand->on_progress != NULL;
         lane->held.fire = run_held;
         if (errand->kind == ERRAND_SUBMIT) {
             lane->is_ordered = errand->is_ordered;

@@ -10,7 +10,9 @@
  * A lane has a few batches under way, and the next one takes what has come
  * together meanwhile: nothing waits when there is little, and much goes at a
  * time when there is much. Submissions with an order key have a lane of their
- * own, with one batch under way: so they keep their order, repeated or not.
+ * own, with one batch under way: so they keep their order, repeated or not. So
+ * have awaits that want to hear what tasks say of themselves: those are
+ * answered more often.
  *
  * Pure. Owned by its reactor.
  */
@@ -81,10 +83,13 @@ struct errand {
         troupe_on_result *result;   /* may be NULL */
         errand_told *told;          /* CHANGE, ROOM */
     } done;
-    void *context; /* of `done`, which is called once, on the reactor */
+    void *context; /* of `done`, which is called once, on the reactor, */
+    troupe_on_progress *on_progress; /* and before any number of times; AWAIT;
+                                        NULL: that is not wanted */
 
     bool is_ordered;               /* SUBMIT */
     uint64_t id;                   /* AWAIT */
+    uint64_t seen;                 /* what was heard of its progress */
     enum book_request_kind change; /* CHANGE */
     uint32_t id_count;
     const char *pool;     /* SUBMIT; behind `data` */
@@ -97,7 +102,10 @@ struct errand {
  * desk_put() or errand_free().
  */
 struct errand *errand_submit(const struct troupe_spec *spec, enum err *err);
-struct errand *errand_await(uint64_t id, enum err *err);
+/* `on_progress` may be NULL. */
+struct errand *errand_await(uint64_t id,
+                            troupe_on_progress *on_progress,
+                            enum err *err);
 struct errand *errand_change(enum book_request_kind kind,
                              const uint64_t *ids,
                              uint32_t count,

@@ -13,6 +13,7 @@ struct desk_lane {
     struct desk_lane *next;
     enum errand_kind kind;
     bool is_ordered;
+    bool is_curious; /* AWAIT: wants progress */
     char pool[CERTIFICATE_NAME_BYTES];
     struct errand *oldest; /* that wait */
     struct errand *newest;
@@ -73,6 +74,8 @@ void errand_end_receipt(struct desk *desk,
 void errand_end_result(struct desk *desk,
                        struct errand *errand,
                        const struct task_end *end);
+/* It has not ended, and says something new. */
+void errand_tell_progress(struct errand *errand, const struct task_said *said);
 void errand_end_change(struct desk *desk,
                        struct errand *errand,
                        uint64_t count);

@@ -78,11 +78,14 @@ struct errand *errand_submit(const struct troupe_spec *from, enum err *err)
     return errand;
 }
 
-struct errand *errand_await(uint64_t id, enum err *err)
+struct errand *errand_await(uint64_t id,
+                            troupe_on_progress *on_progress,
+                            enum err *err)
 {
     struct errand *errand = make(ERRAND_AWAIT, 0, err);
     if (errand) {
         errand->id = id;
+        errand->on_progress = on_progress;
     }
     return errand;
 }

@@ -176,21 +176,39 @@ enum troupe_error troupe_submit(struct troupe *troupe,
 
 /* ---- awaiting ---- */
 
+/* Who is to hear of a task. */
+struct listener {
+    troupe_on_progress *on_progress; /* may be NULL */
+    troupe_on_result *on_result;     /* likewise */
+    void *context;
+};
+
 static enum err await(struct troupe *troupe,
                       uint64_t id,
                       uint64_t until_ns,
-                      troupe_on_result *on_result,
-                      void *context)
+                      const struct listener *listener)
 {
     enum err err;
-    struct errand *errand = errand_await(id, &err);
+    struct errand *errand = errand_await(id, listener->on_progress, &err);
     if (!err) {
         errand->until_ns = until_ns;
-        errand->done.result = on_result;
-        errand->context = context;
+        errand->done.result = listener->on_result;
+        errand->context = listener->context;
         err = put(troupe, errand);
     }
     return err;
+}
+
+enum troupe_error troupe_watch_async(struct troupe *troupe,
+                                     uint64_t id,
+                                     unsigned timeout_ms,
+                                     troupe_on_progress *on_progress,
+                                     troupe_on_result *on_result,
+                                     void *context)
+{
+    return handle_error(
+        await(troupe, id, until_ns(troupe, timeout_ms),
+              &(struct listener){on_progress, on_result, context}));
 }
 
 enum troupe_error troupe_await_async(struct troupe *troupe,
@@ -199,18 +217,22 @@ enum troupe_error troupe_await_async(struct troupe *troupe,
                                      troupe_on_result *on_result,
                                      void *context)
 {
-    return handle_error(
-        await(troupe, id, until_ns(troupe, timeout_ms), on_result, context));
+    return troupe_watch_async(troupe, id, timeout_ms, NULL, on_result, context);
 }
 
 /* All that somebody waits for. */
 struct awaiting {
     struct posix_latch latch;
-    troupe_on_result *on_result;
-    void *context;
+    struct listener told;
     /* Of the reactor's thread until the latch is over. */
     enum troupe_error error;
 };
+
+static void on_progress(void *context, const struct troupe_progress *progress)
+{
+    const struct awaiting *awaiting = context;
+    awaiting->told.on_progress(awaiting->told.context, progress);
+}
 
 static void on_result(void *context, const struct troupe_result *result)
 {
@@ -218,29 +240,32 @@ static void on_result(void *context, const struct troupe_result *result)
     if (!awaiting->error) {
         awaiting->error = result->error;
     }
-    if (awaiting->on_result) {
-        awaiting->on_result(awaiting->context, result);
+    if (awaiting->told.on_result) {
+        awaiting->told.on_result(awaiting->told.context, result);
     }
     posix_latch_count(&awaiting->latch);
 }
 
-enum troupe_error troupe_await(struct troupe *troupe,
+enum troupe_error troupe_watch(struct troupe *troupe,
                                const uint64_t *ids,
                                size_t count,
                                unsigned timeout_ms,
+                               troupe_on_progress *progress,
                                troupe_on_result *told,
                                void *context)
 {
     if (is_own_thread(troupe)) {
         return TROUPE_ERR_REFUSED;
     }
-    struct awaiting awaiting = {.on_result = told, .context = context};
+    struct awaiting awaiting = {.told = {progress, told, context}};
+    const struct listener listener = {progress ? on_progress : NULL, on_result,
+                                      &awaiting};
     uint64_t until = until_ns(troupe, timeout_ms);
     enum err err = ERR_NONE;
     size_t asked = 0;
     posix_latch_init(&awaiting.latch, count);
     for (; asked < count && !err; asked += !err) {
-        err = await(troupe, ids[asked], until, on_result, &awaiting);
+        err = await(troupe, ids[asked], until, &listener);
     }
     for (size_t i = asked; i < count; i++) {
         posix_latch_count(&awaiting.latch);
@@ -252,6 +277,16 @@ enum troupe_error troupe_await(struct troupe *troupe,
                           .id = ids[i], .error = handle_error(err), .why = ""});
     }
     return err && !awaiting.error ? handle_error(err) : awaiting.error;
+}
+
+enum troupe_error troupe_await(struct troupe *troupe,
+                               const uint64_t *ids,
+                               size_t count,
+                               unsigned timeout_ms,
+                               troupe_on_result *told,
+                               void *context)
+{
+    return troupe_watch(troupe, ids, count, timeout_ms, NULL, told, context);
 }
 
 const char *troupe_state_name(enum troupe_state state)

@@ -333,9 +333,9 @@ static void write_run(const struct coordinator *coordinator,
         look = coordinator_look(coordinator, task);
     }
     fields_uint(fields, "running_ms", look.leased_ms);
-    fields_uint(fields, "done_of_1000", look.done_of_1000);
+    fields_uint(fields, "done_of_1000", look.said.done_of_1000);
     fields_text(fields, "progress",
-                utf8_is_printable(look.text) ? look.text : "");
+                utf8_is_printable(look.said.text) ? look.said.text : "");
 }
 
 /* ---- one ---- */

@@ -62,6 +62,8 @@ struct waited {
     enum err err;
     size_t end_at; /* in `await->ends`: of what has ended */
     size_t end_bytes;
+    uint64_t seen;          /* what who asks has heard it say */
+    struct task_said *said; /* what it says other than that; NULL: nothing */
 };
 
 /* Those whose shards another node leads, asked there. */
@@ -79,6 +81,8 @@ struct await {
     bool is_ours_alone;  /* ENDS: of what is led here */
     bool is_limited;     /* to these pools: */
     char pools[CERTIFICATE_POOLS_BYTES];
+    bool is_curious; /* about what tasks say of themselves */
+    uint64_t begun_ns;
     uint64_t until_ns;
     struct timer timer;
     uint32_t over;
@@ -709,6 +713,9 @@ static void free_await(struct await *await)
     *link = await->next;
     await->service->count--;
     stop_await(await);
+    for (uint32_t i = 0; i < await->count; i++) {
+        free(await->list[i].said);
+    }
     free(await->ends);
     free(await);
 }
@@ -737,18 +744,52 @@ static void take_end(struct waited *waited, const struct task_end *end)
     await->over++;
 }
 
+/* When it is answered, or looked at again. */
+static void set_await_timer(struct await *await)
+{
+    uint64_t now = now_ns(await->service);
+    uint64_t left = await->until_ns > now ? await->until_ns - now : 0;
+    reactor_timer_set(await->service->config.reactor, &await->timer,
+                      left < RETRY_NS ? left : RETRY_NS);
+}
+
 /* Answered, when all are over, or after a moment for more. */
 static void note_over(struct await *await)
 {
     uint64_t now = now_ns(await->service);
     if (await->over == await->count) {
-        reactor_timer_set(await->service->config.reactor, &await->timer, 0);
         await->until_ns = now;
+        set_await_timer(await);
     } else if (await->until_ns > now + LINGER_NS && await->asked) {
         await->until_ns = now + LINGER_NS;
-        reactor_timer_set(await->service->config.reactor, &await->timer,
-                          LINGER_NS);
+        set_await_timer(await);
     }
+}
+
+/* Answered soon, though nothing may have ended: not more often than people can
+ * read, and with the newest alone. */
+static void note_said(struct waited *waited, const struct task_said *said)
+{
+    struct await *await = waited->await;
+    uint64_t soon_ns = await->begun_ns + TASK_SAID_MS * NS_PER_MS;
+    bool is_news =
+        await->is_curious && !waited->is_over && said->number != waited->seen;
+    if (is_news && !waited->said) {
+        waited->said = malloc(sizeof *waited->said);
+    }
+    if (!is_news || !waited->said) {
+        return; /* without memory: it will say more */
+    }
+    *waited->said = *said;
+    if (await->until_ns > soon_ns) {
+        await->until_ns = soon_ns;
+        set_await_timer(await);
+    }
+}
+
+static void on_said(struct task_watcher *watcher, const struct task_said *said)
+{
+    note_said(OWNER_OF(watcher, struct waited, watcher), said);
 }
 
 static void on_confirmed(struct router_request *request,
@@ -841,6 +882,8 @@ static void on_node_answer(struct call *call, enum err err, struct bytes answer)
             reader.failed ? NULL : find_waited(await, outcome.id);
         if (waited && outcome.err == ERR_NONE) {
             take_end(waited, &outcome.end);
+        } else if (waited && outcome.err == ERR_BUSY) {
+            note_said(waited, &outcome.said);
         } else if (waited && outcome.err != ERR_NOT_LEADER) {
             waited->err = outcome.err;
             waited->is_over = true;
@@ -861,37 +904,69 @@ static struct asked_node *node_of(const struct await *await, uint32_t node)
     return of;
 }
 
+/* Whether a node is to be asked about it, which leads its shard. */
+static bool is_for(const struct waited *waited, uint32_t node)
+{
+    const struct task_service *service = waited->await->service;
+    return !waited->is_over && !waited->watcher.is_watching &&
+           !waited->is_confirming &&
+           host_leader(service->config.host,
+                       task_id_shard(waited->watcher.id)) == node;
+}
+
+/* NULL: no memory. */
+static uint8_t *write_question(struct await *await,
+                               uint32_t node,
+                               struct bytes *out)
+{
+    struct task_service *service = await->service;
+    uint32_t wait_ms = left_ms(service, await->until_ns);
+    size_t room = task_await_bytes_max(await->count);
+    uint64_t *ids = calloc(2 * (size_t)await->count, sizeof *ids);
+    uint64_t *seen = ids ? ids + await->count : NULL;
+    uint8_t *buffer = ids ? buffer_of(service, room) : NULL;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < await->count && buffer; i++) {
+        const struct waited *waited = &await->list[i];
+        if (is_for(waited, node)) {
+            seen[count] = waited->said ? waited->said->number : waited->seen;
+            ids[count++] = waited->watcher.id;
+        }
+    }
+    struct writer writer = writer_of(buffer, room);
+    if (buffer) {
+        task_await_encode(
+            &writer,
+            &(struct task_await_question){
+                .kind = TASK_REQUEST_ENDS,
+                .count = count,
+                .ids = ids,
+                .seen = await->is_curious ? seen : NULL,
+                .wait_ms =
+                    wait_ms < TASK_AWAIT_MS_MAX ? wait_ms : TASK_AWAIT_MS_MAX,
+                .pools = await->is_limited ? await->pools : NULL});
+        *out = writer_bytes(&writer);
+    }
+    free(ids);
+    return buffer;
+}
+
 /* All that `node` leads, and that are not over. */
 static void ask_node(struct await *await, uint32_t node)
 {
     struct task_service *service = await->service;
     struct peer *peer = host_peer(service->config.host, node);
-    uint64_t *ids = calloc(await->count, sizeof *ids);
     struct asked_node *asked = calloc(1, sizeof *asked);
-    size_t room = task_await_bytes_max(await->count);
-    uint8_t *buffer = buffer_of(service, room);
-    enum err err = peer && ids && asked && buffer ? ERR_NONE : ERR_UNREACHABLE;
+    struct bytes question;
+    enum err err = peer && asked && write_question(await, node, &question)
+                       ? ERR_NONE
+                       : ERR_UNREACHABLE;
     if (!err) {
-        uint32_t count = 0;
-        for (uint32_t i = 0; i < await->count; i++) {
-            const struct waited *waited = &await->list[i];
-            if (!waited->is_over && !waited->watcher.is_watching &&
-                !waited->is_confirming &&
-                host_leader(service->config.host,
-                            task_id_shard(waited->watcher.id)) == node) {
-                ids[count++] = waited->watcher.id;
-            }
-        }
-        uint32_t wait_ms = left_ms(service, await->until_ns);
-        struct writer writer = writer_of(buffer, room);
-        task_await_encode(&writer, TASK_REQUEST_ENDS, ids, count,
-                          wait_ms < TASK_AWAIT_MS_MAX ? wait_ms
-                                                      : TASK_AWAIT_MS_MAX,
-                          await->is_limited ? await->pools : NULL);
         *asked = (struct asked_node){
             .await = await, .node = node, .call.done = on_node_answer};
-        err = calls_ask(service->config.calls, peer, HOST_SERVICE_TASK,
-                        writer_bytes(&writer), wait_ms + 1000, &asked->call);
+        err =
+            calls_ask(service->config.calls, peer, HOST_SERVICE_TASK, question,
+                      left_ms(service, await->until_ns) + 1000, &asked->call);
     }
     if (err) {
         free(asked);
@@ -899,7 +974,6 @@ static void ask_node(struct await *await, uint32_t node)
         asked->next = await->nodes;
         await->nodes = asked;
     }
-    free(ids);
 }
 
 static void set_unknown(struct waited *waited)
@@ -956,34 +1030,44 @@ static void look_at(struct await *await)
     }
 }
 
-static void write_outcomes(struct await *await, struct writer *writer)
+/* Of one that is over, or has said something new; else nothing. */
+static void write_outcome(const struct await *await,
+                          const struct waited *waited,
+                          struct writer *writer)
 {
-    pack_array(writer, await->over);
-    for (uint32_t i = 0; i < await->count; i++) {
-        const struct waited *waited = &await->list[i];
-        if (!waited->is_over) {
-            continue;
-        }
+    struct task_outcome outcome = {.id = waited->watcher.id,
+                                   .err = waited->err};
+    if (waited->is_over && !waited->err) {
         pack_array(writer, 3);
-        pack_uint(writer, waited->watcher.id);
-        pack_uint(writer, waited->err);
-        if (waited->err) {
-            pack_nil(writer);
-        } else {
-            write_bytes(writer, await->ends + waited->end_at,
-                        waited->end_bytes);
-        }
+        pack_uint(writer, outcome.id);
+        pack_uint(writer, ERR_NONE);
+        write_bytes(writer, await->ends + waited->end_at, waited->end_bytes);
+    } else if (waited->is_over) {
+        task_outcome_encode(&outcome, writer);
+    } else if (waited->said) {
+        outcome.err = ERR_BUSY;
+        outcome.said = *waited->said;
+        task_outcome_encode(&outcome, writer);
     }
 }
 
 static void answer_await(struct await *await)
 {
     struct task_service *service = await->service;
-    size_t room = 16 + await->ends_bytes + (size_t)await->over * 24;
+    static const struct task_outcome plain;
+    uint32_t said_count = 0;
+    for (uint32_t i = 0; i < await->count; i++) {
+        said_count += await->list[i].said && !await->list[i].is_over;
+    }
+    size_t room = 16 + await->ends_bytes + (size_t)await->over * 24 +
+                  (size_t)said_count * task_outcome_bytes_max(&plain);
     uint8_t *buffer = buffer_of(service, room);
     struct writer writer = writer_of(buffer, room);
     if (buffer) {
-        write_outcomes(await, &writer);
+        pack_array(&writer, await->over + said_count);
+        for (uint32_t i = 0; i < await->count; i++) {
+            write_outcome(await, &await->list[i], &writer);
+        }
     }
     asked_answer(&await->asked, buffer ? ERR_NONE : ERR_MEMORY,
                  buffer ? writer_bytes(&writer) : (struct bytes){0});
@@ -1028,9 +1112,7 @@ static void run_await_timer(struct timer *timer)
         return;
     }
     look_at(await);
-    uint64_t left = await->until_ns > now ? await->until_ns - now : 0;
-    reactor_timer_set(service->config.reactor, &await->timer,
-                      left < RETRY_NS ? left : RETRY_NS);
+    set_await_timer(await);
 }
 
 static struct await *new_await(struct task_service *service, uint32_t count)
@@ -1065,18 +1147,23 @@ static void begin_await(struct task_service *service,
         return;
     }
     for (uint32_t i = 0; i < request.count; i++) {
-        await->list[i].watcher.id = pack_read_uint(&request.ids);
+        struct waited *waited = &await->list[i];
+        waited->watcher.id = pack_read_uint(&request.ids);
+        if (request.is_curious) {
+            waited->watcher.said = on_said;
+            waited->seen = pack_read_uint(&request.seen);
+        }
     }
     await->asked = asked;
+    await->is_curious = request.is_curious;
+    await->begun_ns = now_ns(service);
     await->is_ours_alone = is_ours_alone;
     const char *pools = pools_of(asked);
     await->is_limited = pools || request.is_limited;
     memcpy(await->pools, pools ? pools : request.pools, sizeof await->pools);
-    await->until_ns = now_ns(service) + request.wait_ms * NS_PER_MS;
+    await->until_ns = await->begun_ns + request.wait_ms * NS_PER_MS;
     look_at(await);
-    if (await->over < await->count) {
-        reactor_timer_set(service->config.reactor, &await->timer, RETRY_NS);
-    }
+    set_await_timer(await);
 }
 
 void task_service_watch(struct task_service *service, uint64_t id)

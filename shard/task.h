@@ -108,6 +108,13 @@ enum task_state {
 /* "waiting", "done", ...; static. */
 const char *task_state_name(enum task_state state);
 
+/* What an attempt says of itself while it runs; nothing of it is kept. */
+struct task_said {
+    uint64_t number; /* the same as long as it says the same; 0: nothing yet */
+    uint32_t done_of_1000;
+    char text[TASK_WHY_BYTES]; /* whatever the handler wrote */
+};
+
 /* What has become of one that has ended, for whoever waits for it. */
 struct task_end {
     uint64_t id;

@@ -1,5 +1,7 @@
 #include "shard/task_coordinator_core.h"
 
+#include "base/hash.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -531,6 +533,17 @@ static struct attempt_look *look_of(const struct coordinator *coordinator,
     return coordinator->looks ? &coordinator->looks[id % LOOK_COUNT] : NULL;
 }
 
+/* Of what was said, and by which attempt: the same of the same, whoever leads,
+ * so that who has heard it knows it again. */
+static uint64_t number_of(uint64_t token, const struct task_said *said)
+{
+    const uint64_t numbers[] = {token, said->done_of_1000};
+    const struct bytes parts[] = {bytes_of(numbers, sizeof numbers),
+                                  bytes_of_text(said->text)};
+    uint64_t number = hash_parts(parts, 2, 0);
+    return number == 0 ? 1 : number;
+}
+
 void coordinator_progress(struct coordinator *coordinator,
                           uint32_t agent,
                           uint64_t id,
@@ -547,16 +560,18 @@ void coordinator_progress(struct coordinator *coordinator,
         coordinator->looks = calloc(LOOK_COUNT, sizeof *coordinator->looks);
     }
     struct attempt_look *look = look_of(coordinator, id);
-    if (look) {
-        size_t length = text.length < sizeof look->text - 1
-                            ? text.length
-                            : sizeof look->text - 1;
-        *look = (struct attempt_look){
-            .id = id, .token = token, .done_of_1000 = done_of_1000};
-        if (length > 0) {
-            memcpy(look->text, text.data, length);
-        }
+    if (!look) {
+        return;
     }
+    size_t length =
+        text.length < TASK_WHY_BYTES - 1 ? text.length : TASK_WHY_BYTES - 1;
+    *look = (struct attempt_look){
+        .id = id, .token = token, .said.done_of_1000 = done_of_1000};
+    if (length > 0) {
+        memcpy(look->said.text, text.data, length);
+    }
+    look->said.number = number_of(token, &look->said);
+    coordinator->home.on_said(coordinator->home.context, task, &look->said);
 }
 
 struct coordinator_look coordinator_look(const struct coordinator *coordinator,
@@ -570,8 +585,7 @@ struct coordinator_look coordinator_look(const struct coordinator *coordinator,
             task->leased_at_ms;
     }
     if (look && look->id == task->id && look->token == task->token) {
-        out.done_of_1000 = look->done_of_1000;
-        memcpy(out.text, look->text, sizeof out.text);
+        out.said = look->said;
     }
     return out;
 }

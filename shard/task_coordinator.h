@@ -53,6 +53,10 @@ struct coordinator_home {
     void (*cancel)(void *context, uint32_t agent, uint64_t id, uint64_t token);
     /* A task has ended; it may go soon. */
     void (*on_end)(void *context, const struct task *task);
+    /* The attempt that is under way says something of itself. */
+    void (*on_said)(void *context,
+                    const struct task *task,
+                    const struct task_said *said);
     /* Tell coordinator_hear_end() when that task, of whichever shard, has
      * ended. */
     void (*watch)(void *context, uint32_t shard, uint64_t id);
@@ -160,9 +164,8 @@ enum task_work {
 const char *task_work_name(enum task_work work);
 
 struct coordinator_look {
-    uint64_t leased_ms;    /* for how long this attempt runs */
-    uint32_t done_of_1000; /* as it says itself */
-    char text[TASK_WHY_BYTES];
+    uint64_t leased_ms; /* for how long this attempt runs */
+    struct task_said said;
 };
 struct coordinator_look coordinator_look(const struct coordinator *coordinator,
                                          const struct task *task);

@@ -48,8 +48,7 @@ struct ends {
 struct attempt_look {
     uint64_t id;
     uint64_t token;
-    uint32_t done_of_1000;
-    char text[TASK_WHY_BYTES];
+    struct task_said said;
 };
 
 struct coordinator {

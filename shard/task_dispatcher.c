@@ -306,6 +306,20 @@ static void on_end(void *context, const struct task *task)
     dispatcher_hear_end(dispatcher, task->id, (enum task_state)task->state);
 }
 
+static void on_said(void *context,
+                    const struct task *task,
+                    const struct task_said *said)
+{
+    const struct dispatcher *dispatcher = context;
+    for (struct task_watcher *watcher =
+             dispatcher->watchers[task->id % WATCHER_SLOT_COUNT];
+         watcher; watcher = watcher->next) {
+        if (watcher->id == task->id && watcher->said) {
+            watcher->said(watcher, said);
+        }
+    }
+}
+
 static void on_watch(void *context, uint32_t shard, uint64_t id)
 {
     struct dispatcher *dispatcher = context;
@@ -919,6 +933,10 @@ void dispatcher_watch(struct dispatcher *dispatcher,
         watcher->next = *slot;
         watcher->is_watching = true;
         *slot = watcher;
+        struct coordinator_look look = coordinator_look(coordinator, task);
+        if (watcher->said && look.said.number != 0) {
+            watcher->said(watcher, &look.said);
+        }
     }
 }
 
@@ -1034,6 +1052,7 @@ enum err dispatcher_open(struct dispatcher **out,
                                   .ack = on_ack,
                                   .cancel = on_cancel,
                                   .on_end = on_end,
+                                  .on_said = on_said,
                                   .watch = on_watch,
                                   .waits = &dispatcher->waits,
                                   .on_reset = on_reset};

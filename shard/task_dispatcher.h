@@ -88,6 +88,9 @@ struct task_watcher {
     void (*done)(struct task_watcher *watcher,
                  enum err err,
                  const struct task_end *end);
+    /* Any number of times before: what it says of itself. It must not end the
+     * watching. May be NULL. */
+    void (*said)(struct task_watcher *watcher, const struct task_said *said);
     uint64_t id;
 
     /* Of the dispatcher. */
@@ -95,7 +98,8 @@ struct task_watcher {
     bool is_watching;
 };
 
-/* Call `done` when it has ended, which may be at once. */
+/* Call `done` when it has ended, which may be at once; `said` at once with what
+ * it has said last. */
 void dispatcher_watch(struct dispatcher *dispatcher,
                       struct task_watcher *watcher);
 void dispatcher_unwatch(struct dispatcher *dispatcher,

@@ -53,22 +53,34 @@ static enum err verdict(const struct reader *reader, uint32_t count)
 
 size_t task_await_bytes_max(uint32_t count)
 {
-    return 32 + CERTIFICATE_POOLS_BYTES + 9 * (size_t)count;
+    return 48 + CERTIFICATE_POOLS_BYTES + 2 * 9 * (size_t)count;
 }
 
 void task_await_encode(struct writer *writer,
-                       enum task_request_kind kind,
-                       const uint64_t *ids,
-                       uint32_t count,
-                       uint64_t wait_ms,
-                       const char *pools)
+                       const struct task_await_question *question)
 {
-    pack_array(writer, IDS_FIELD_COUNT + (pools != NULL));
-    pack_uint(writer, kind);
-    write_ids(writer, ids, count);
-    pack_uint(writer, wait_ms);
-    if (pools) {
-        pack_text(writer, pools);
+    bool has_pools = question->pools || question->seen;
+    pack_array(writer, IDS_FIELD_COUNT + has_pools + (question->seen != NULL));
+    pack_uint(writer, question->kind);
+    write_ids(writer, question->ids, question->count);
+    pack_uint(writer, question->wait_ms);
+    if (question->pools) {
+        pack_text(writer, question->pools);
+    } else if (has_pools) {
+        pack_nil(writer);
+    }
+    if (question->seen) {
+        write_ids(writer, question->seen, question->count);
+    }
+}
+
+static void read_pools(struct task_await *await, struct reader *reader)
+{
+    await->is_limited = pack_peek(reader) != PACK_NIL;
+    if (await->is_limited) {
+        pack_read_text(reader, await->pools, sizeof await->pools);
+    } else {
+        pack_read_nil(reader);
     }
 }
 
@@ -76,20 +88,44 @@ enum err task_await_decode(struct task_await *out, struct bytes question)
 {
     uint64_t kind;
     uint32_t field_count;
+    uint32_t seen_count = 0;
     struct reader reader = open_question(question, &kind, &field_count);
+    *out = (struct task_await){.pools = ""};
     out->ids = read_ids(&reader, &out->count);
     out->wait_ms = pack_read_uint_to(&reader, TASK_AWAIT_MS_MAX);
-    out->is_limited = field_count > IDS_FIELD_COUNT;
-    out->pools[0] = '\0';
-    if (out->is_limited) {
-        pack_read_text(&reader, out->pools, sizeof out->pools);
+    if (field_count > IDS_FIELD_COUNT) {
+        read_pools(out, &reader);
+    }
+    if (field_count > IDS_FIELD_COUNT + 1) {
+        out->seen = read_ids(&reader, &seen_count);
+        out->is_curious = true;
+        reader.failed = reader.failed || seen_count != out->count;
     }
     return verdict(&reader, out->count);
 }
 
+static void write_said(struct writer *writer, const struct task_said *said)
+{
+    pack_array(writer, 3);
+    pack_uint(writer, said->number);
+    pack_uint(writer, said->done_of_1000);
+    pack_text(writer, said->text);
+}
+
+static void read_said(struct reader *reader, struct task_said *said)
+{
+    uint32_t count = pack_read_array_of(reader, 3, UINT32_MAX);
+    said->number = pack_read_uint(reader);
+    said->done_of_1000 = (uint32_t)pack_read_uint_to(reader, 1000);
+    pack_read_text(reader, said->text, sizeof said->text);
+    if (!reader->failed) {
+        pack_skip_count(reader, count - 3);
+    }
+}
+
 size_t task_outcome_bytes_max(const struct task_outcome *outcome)
 {
-    return 32 + task_end_bytes_max(&outcome->end);
+    return 64 + TASK_WHY_BYTES + task_end_bytes_max(&outcome->end);
 }
 
 void task_outcome_encode(const struct task_outcome *outcome,
@@ -98,7 +134,9 @@ void task_outcome_encode(const struct task_outcome *outcome,
     pack_array(writer, OUTCOME_FIELD_COUNT);
     pack_uint(writer, outcome->id);
     pack_uint(writer, outcome->err);
-    if (outcome->err) {
+    if (outcome->err == ERR_BUSY) {
+        write_said(writer, &outcome->said);
+    } else if (outcome->err) {
         pack_nil(writer);
     } else {
         task_end_encode(&outcome->end, writer);
@@ -111,7 +149,9 @@ void task_outcome_decode(struct task_outcome *out, struct reader *reader)
         pack_read_array_of(reader, OUTCOME_FIELD_COUNT, UINT32_MAX);
     *out = (struct task_outcome){.id = pack_read_uint(reader)};
     out->err = (enum err)pack_read_uint_to(reader, ERR_COUNT - 1);
-    if (out->err) {
+    if (out->err == ERR_BUSY) {
+        read_said(reader, &out->said);
+    } else if (out->err) {
         pack_skip(reader);
     } else {
         task_end_decode(&out->end, reader);

@@ -9,13 +9,17 @@
  *           as a shard's book reads it (shard/task_book.h); tasks without a key
  *           all go to one shard, the next one each time. Answered with an array
  *           of runs (struct book_run), in the order of the tasks
- *   AWAIT   [2, [id ...], wait ms, pools]
+ *   AWAIT   [2, [id ...], wait ms, pools, [seen ...]]
  *           until all have ended, or some have and a moment has passed, or the
  *           time is over. Answered with an array of [id, error, end]: those
  *           that have ended, and (with an error, `end` nil) those of which
  *           nothing is known. The others are left out: ask again. "pools" may
- * be left out, and counts between nodes: of the client's certificate; tasks of
- *           others are not known to it
+ *           be nil, and counts between nodes: of the client's certificate;
+ *           tasks of others are not known to it.
+ *           With "seen", as long as the ids, it is also answered, but not
+ *           before TASK_SAID_MS, when a task says of itself what is not seen
+ *           yet: [id, ERR_BUSY, [number, done of 1000, text]]. "seen" has that
+ *           number (struct task_said), 0 at first. Both may be left out
  *   CHANGE  [3, kind, [id ...]]
  *           kind: BOOK_CANCEL, BOOK_RETRY or BOOK_PURGE. Answered with how many
  *           were changed, uint
@@ -40,6 +44,7 @@
 
 #define TASK_REQUEST_IDS_MAX 4096
 #define TASK_AWAIT_MS_MAX 30000
+#define TASK_SAID_MS 200 /* at least, between answers for news */
 
 enum task_request_kind {
     TASK_REQUEST_SUBMIT = BOOK_SUBMIT,
@@ -59,22 +64,29 @@ struct task_await {
     struct reader ids; /* pack_read_uint(), each */
     bool is_limited;   /* to these pools: */
     char pools[CERTIFICATE_POOLS_BYTES];
+    bool is_curious;    /* wants to know what they say, other than this: */
+    struct reader seen; /* pack_read_uint(), each */
+};
+struct task_await_question {
+    enum task_request_kind kind;
+    uint32_t count;
+    const uint64_t *ids;
+    const uint64_t *seen; /* as many; NULL: is not curious */
+    uint64_t wait_ms;
+    const char *pools; /* NULL: all */
 };
 size_t task_await_bytes_max(uint32_t count);
-/* `pools`: NULL: all. */
 void task_await_encode(struct writer *writer,
-                       enum task_request_kind kind,
-                       const uint64_t *ids,
-                       uint32_t count,
-                       uint64_t wait_ms,
-                       const char *pools);
+                       const struct task_await_question *question);
 FALLIBLE task_await_decode(struct task_await *out, struct bytes question);
 
-/* One of the answers: `end` only without an error. */
+/* One of the answers: `end` only without an error, `said` only with ERR_BUSY.
+ */
 struct task_outcome {
     uint64_t id;
     enum err err;
     struct task_end end;
+    struct task_said said;
 };
 size_t task_outcome_bytes_max(const struct task_outcome *outcome);
 void task_outcome_encode(const struct task_outcome *outcome,

@@ -174,6 +174,42 @@ TROUPE_API enum troupe_error troupe_await_async(struct troupe *troupe,
                                                 troupe_on_result *on_result,
                                                 void *context);
 
+/* What a task that runs says of itself (troupe_task_progress()). Borrowed for
+ * the callback. */
+struct troupe_progress {
+    uint64_t id;
+    unsigned done_of_1000;
+    const char *text; /* whatever its handler wrote; "": nothing */
+};
+
+typedef void troupe_on_progress(void *context,
+                                const struct troupe_progress *progress);
+
+/*
+ * As troupe_await() and troupe_await_async(), but `on_progress` is called
+ * meanwhile, as often as a task says something new: the newest of it, at most
+ * five times a second for each task, mostly a fifth of a second late, and not
+ * any more once its result was told. What a task says is not kept: something
+ * may be left out, and after a retry or a failure it begins anew. Commands say
+ * nothing.
+ *
+ * Waiting costs the cluster more this way: it is for tasks at which somebody
+ * looks.
+ */
+TROUPE_API enum troupe_error troupe_watch(struct troupe *troupe,
+                                          const uint64_t *ids,
+                                          size_t count,
+                                          unsigned timeout_ms,
+                                          troupe_on_progress *on_progress,
+                                          troupe_on_result *on_result,
+                                          void *context);
+TROUPE_API enum troupe_error troupe_watch_async(struct troupe *troupe,
+                                                uint64_t id,
+                                                unsigned timeout_ms,
+                                                troupe_on_progress *on_progress,
+                                                troupe_on_result *on_result,
+                                                void *context);
+
 /*
  * Call tasks off: those that wait do not begin, those that run are ended (a
  * handler of ours looks at troupe_task_is_cancelled()). `*count_changed` (may

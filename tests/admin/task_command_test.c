@@ -162,6 +162,27 @@ static void serve_end(uint64_t id, struct writer *answer)
     task_outcome_encode(&outcome, answer);
 }
 
+/* One of which somebody wants to hear has something to say, twice the same. */
+static bool serve_said(struct task_await *await, struct writer *answer)
+{
+    struct reader ids = await->ids;
+    uint64_t id = pack_read_uint(&ids);
+    uint64_t seen = await->is_curious ? pack_read_uint(&await->seen) : 0;
+    if (!await->is_curious || seen == 9 ||
+        !strstr(fake.payloads[task_id_sequence(id)], "tells")) {
+        return false;
+    }
+    CHECK(await->count == 1 && seen == 0);
+    pack_array(answer, 1);
+    task_outcome_encode(
+        &(struct task_outcome){
+            .id = id,
+            .err = ERR_BUSY,
+            .said = {.number = 9, .done_of_1000 = 425, .text = "page\a 17"}},
+        answer);
+    return true;
+}
+
 /* The last come first; "slow" ones not with the first question. */
 static enum err serve_await(struct bytes question, struct writer *answer)
 {
@@ -170,6 +191,9 @@ static enum err serve_await(struct bytes question, struct writer *answer)
     uint32_t count = 0;
     CHECK_OK(task_await_decode(&await, question));
     fake.await_count++;
+    if (serve_said(&await, answer)) {
+        return ERR_NONE;
+    }
     for (uint32_t i = 0; i < await.count; i++) {
         uint64_t id = pack_read_uint(&await.ids);
         bool is_slow = strstr(fake.payloads[task_id_sequence(id)], "slow");
@@ -747,6 +771,21 @@ static void more_lines_than_a_batch_has_go_in_several(void **state)
     CHECK(strlen(terminal.out) == 4 * 2500);
 }
 
+static void shows_what_a_single_task_says_of_itself(void **state)
+{
+    (void)state;
+    CHECK(run("task submit -- tells", "") == 0);
+    CHECK(fake.await_count == 1); /* nobody sees it */
+    terminal.shows_progress = true;
+    CHECK(run("task submit -- tells", "") == 0);
+    check_says("0 of 1 done, 0 failed; at 42 %: page? 17");
+    CHECK(run("map -- tells", "a\n") == 0);
+    check_says("; at 42 %: page? 17");
+    CHECK(run("task submit --wait", "\"tells\"\n\"tells\"\n") == 0);
+    CHECK(!strstr(terminal.talk, "page"));
+    terminal.shows_progress = false;
+}
+
 /* ---- map ---- */
 
 static void runs_a_command_for_each_item(void **state)
@@ -1152,6 +1191,7 @@ int main(void)
         TEST(gives_up_when_nobody_answers),
         TEST(ctrl_c_ends_the_waiting_alone),
         TEST(more_lines_than_a_batch_has_go_in_several),
+        TEST(shows_what_a_single_task_says_of_itself),
         TEST(runs_a_command_for_each_item),
         TEST(puts_items_where_the_mark_is),
         TEST(ends_as_xargs_does),

@@ -62,7 +62,13 @@ static void try_requests(struct bytes bytes)
     struct task_outcome outcome;
     struct reader reader = reader_of(bytes);
     (void)task_request_kind(bytes);
-    (void)!task_await_decode(&await, bytes);
+    if (!task_await_decode(&await, bytes)) {
+        for (uint32_t i = 0; i < await.count; i++) {
+            (void)pack_read_uint(&await.ids);
+            (void)(await.is_curious ? pack_read_uint(&await.seen) : 0);
+        }
+        MUST(!await.ids.failed && !await.seen.failed);
+    }
     (void)!task_change_decode(&change, bytes);
     (void)!task_local_decode(&local, bytes);
     task_outcome_decode(&outcome, &reader);

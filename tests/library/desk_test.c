@@ -39,6 +39,9 @@ struct fixture {
     struct troupe_result results[HEARD_MAX];
     char outputs[HEARD_MAX][16];
     uint32_t result_count;
+    uint32_t progress_count;
+    uint32_t done_of_1000;
+    char progress_text[32];
     enum err told_err;
     uint64_t told;
     uint32_t told_count;
@@ -179,15 +182,31 @@ static void submit_ordered(struct fixture *f, const char *payload)
     submit_with(f, &spec, TIMEOUT_NS);
 }
 
-static void await(struct fixture *f, uint64_t id)
+static void on_progress(void *context, const struct troupe_progress *progress)
+{
+    struct fixture *f = context;
+    f->progress_count++;
+    f->done_of_1000 = progress->done_of_1000;
+    (void)snprintf(f->progress_text, sizeof f->progress_text, "%s",
+                   progress->text);
+}
+
+static void await_with(struct fixture *f,
+                       uint64_t id,
+                       troupe_on_progress *progress)
 {
     enum err err;
-    struct errand *errand = errand_await(id, &err);
+    struct errand *errand = errand_await(id, progress, &err);
     CHECK_OK(err);
     errand->until_ns = f->fake.now_ns + TIMEOUT_NS;
     errand->done.result = on_result;
     errand->context = f;
     CHECK_OK(desk_put(f->desk, errand, false));
+}
+
+static void await(struct fixture *f, uint64_t id)
+{
+    await_with(f, id, NULL);
 }
 
 /* ---- the answers ---- */
@@ -697,6 +716,53 @@ static uint32_t fill_up(struct fixture *f)
     }
 }
 
+/* What is asked with which number of what was seen; fails for a plain one. */
+static uint64_t seen_at(const struct fixture *f, uint32_t at)
+{
+    struct task_await await;
+    CHECK_OK(task_await_decode(
+        &await, bytes_of(f->asked[at].bytes, f->asked[at].length)));
+    CHECK(await.is_curious && await.count == 1 && !await.is_limited);
+    return pack_read_uint(&await.seen);
+}
+
+static void tell_said(struct fixture *f,
+                      uint32_t at,
+                      uint64_t number,
+                      uint32_t done)
+{
+    struct task_outcome outcome = {
+        .id = 7,
+        .err = ERR_BUSY,
+        .said = {.number = number, .done_of_1000 = done, .text = "works"}};
+    answer_outcomes(f, at, &outcome, 1);
+}
+
+static void who_wants_progress_is_told_of_it(void **state)
+{
+    struct fixture *f = *state;
+    await_with(f, 7, on_progress);
+    turn(f);
+    await(f, 6);
+    turn(f);
+    CHECK(f->asked_count == 2); /* a question of its own */
+    struct task_await plain;
+    CHECK_OK(task_await_decode(
+        &plain, bytes_of(f->asked[1].bytes, f->asked[1].length)));
+    CHECK(!plain.is_curious && plain.count == 1);
+    CHECK(seen_at(f, 0) == 0);
+    f->fake.now_ns += NS_PER_S;
+    tell_said(f, 0, 99, 420);
+    CHECK(f->progress_count == 1 && f->done_of_1000 == 420);
+    assert_string_equal(f->progress_text, "works");
+    CHECK(f->result_count == 0 && f->asked_count == 3);
+    CHECK(seen_at(f, 2) == 99); /* that is known */
+    struct task_outcome done = done_with(7, "x");
+    answer_outcomes(f, 2, &done, 1);
+    CHECK(f->result_count == 1 && f->results[0].id == 7);
+    CHECK(f->progress_count == 1);
+}
+
 static void who_waits_for_room_is_told(void **state)
 {
     struct fixture *f = *state;
@@ -710,7 +776,7 @@ static void who_waits_for_room_is_told(void **state)
     CHECK_OK(desk_put(f->desk, room, false));
     turn(f);
     CHECK(f->told_count == 0);
-    struct errand *within = errand_await(1, &err);
+    struct errand *within = errand_await(1, NULL, &err);
     CHECK_OK(err);
     within->until_ns = f->fake.now_ns + NS_PER_S;
     CHECK_OK(desk_put(f->desk, within, true));
@@ -742,7 +808,7 @@ static void the_end_is_told_to_all(void **state)
     CHECK(uncertain == f->asked_count - 1); /* but for the await */
     CHECK(f->results[0].error == TROUPE_ERR_CLOSED);
     enum err err;
-    struct errand *late = errand_await(2, &err);
+    struct errand *late = errand_await(2, NULL, &err);
     CHECK_OK(err);
     CHECK_ERR(desk_put(f->desk, late, true), ERR_CLOSED);
     errand_free(late);
@@ -776,6 +842,7 @@ int main(void)
         WITH_DESK(an_empty_answer_at_once_is_no_busy_loop),
         WITH_DESK(an_outcome_that_was_not_asked_for_is_an_error),
         WITH_DESK(a_change_is_asked_until_it_is_answered),
+        WITH_DESK(who_wants_progress_is_told_of_it),
         WITH_DESK(who_waits_for_room_is_told),
         WITH_DESK(the_end_is_told_to_all),
     };

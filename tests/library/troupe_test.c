@@ -74,6 +74,20 @@ static int gate(struct troupe_task *task)
     return TROUPE_TASK_DONE;
 }
 
+/* Says how far it is, and goes on when somebody has heard that. */
+static int tell(struct troupe_task *task)
+{
+    struct posix_latch nobody;
+    posix_latch_init(&nobody, 1);
+    troupe_task_progress(task, 250, "a quarter");
+    while (!atomic_load(&world.is_released) &&
+           !troupe_task_is_cancelled(task)) {
+        (void)posix_latch_wait_ms(&nobody, 1);
+    }
+    posix_latch_clear(&nobody);
+    return TROUPE_TASK_DONE;
+}
+
 /* ---- one world ---- */
 
 static const char *operator_config(char path[static 256])
@@ -90,7 +104,8 @@ static int open_world(void **state)
         {.name = "quick", .run = echo, .is_volatile = 1},
         {.name = "reject", .run = reject},
         {.name = "third", .run = third_time},
-        {.name = "gate", .run = gate}};
+        {.name = "gate", .run = gate},
+        {.name = "tell", .run = tell}};
     struct troupe_why why = {{0}};
     char path[256];
     temp_folder_init(&world.folder);
@@ -267,6 +282,67 @@ static void a_task_that_runs_is_called_off(void **state)
                         &ending));
     CHECK(ending.result.state == TROUPE_CANCELLED);
     posix_latch_clear(&world.at_gate);
+}
+
+struct hearing {
+    struct ending ending;
+    uint32_t count;
+    struct troupe_progress first;
+    char text[32];
+    struct posix_latch latch;
+};
+
+static void on_progress(void *context, const struct troupe_progress *progress)
+{
+    struct hearing *hearing = context;
+    if (hearing->count++ == 0) {
+        hearing->first = *progress;
+        (void)snprintf(hearing->text, sizeof hearing->text, "%s",
+                       progress->text);
+    }
+    atomic_store(&world.is_released, 1);
+}
+
+static void keep_hearing(void *context, const struct troupe_result *result)
+{
+    struct hearing *hearing = context;
+    keep(&hearing->ending, result);
+    posix_latch_count(&hearing->latch);
+}
+
+static void check_heard(const struct hearing *hearing, uint64_t id)
+{
+    CHECK(hearing->ending.result.state == TROUPE_DONE);
+    CHECK(hearing->count > 0 && hearing->first.id == id);
+    CHECK(hearing->first.done_of_1000 == 250);
+    assert_string_equal(hearing->text, "a quarter");
+}
+
+static void who_watches_a_task_hears_how_far_it_is(void **state)
+{
+    (void)state;
+    struct troupe *both[] = {world.node, world.client};
+    for (int i = 0; i < 2; i++) {
+        struct hearing waits = {.count = 0};
+        struct hearing later = {.count = 0};
+        struct troupe_receipt receipt;
+        struct troupe_spec spec = spec_of("tell", "x");
+        posix_latch_init(&waits.latch, 1);
+        posix_latch_init(&later.latch, 1);
+        atomic_store(&world.is_released, 0);
+        CHECK(!troupe_submit(both[i], &spec, 1, GENEROUS_MS, &receipt));
+        CHECK(!troupe_watch(both[i], &receipt.id, 1, GENEROUS_MS, on_progress,
+                            keep_hearing, &waits));
+        check_heard(&waits, receipt.id);
+        atomic_store(&world.is_released, 0);
+        CHECK(!troupe_submit(both[i], &spec, 1, GENEROUS_MS, &receipt));
+        CHECK(!troupe_watch_async(both[i], receipt.id, GENEROUS_MS, on_progress,
+                                  keep_hearing, &later));
+        posix_latch_wait(&later.latch);
+        check_heard(&later, receipt.id);
+        posix_latch_clear(&waits.latch);
+        posix_latch_clear(&later.latch);
+    }
 }
 
 /* ---- many at a time, of many threads ---- */
@@ -498,6 +574,7 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_told_for_each),
         cmocka_unit_test(a_task_that_nobody_knows_is_not_found),
         cmocka_unit_test(a_task_that_runs_is_called_off),
+        cmocka_unit_test(who_watches_a_task_hears_how_far_it_is),
         cmocka_unit_test(all_threads_may_submit_at_a_time),
         cmocka_unit_test(closing_tells_what_is_under_way),
         cmocka_unit_test(a_client_submits_only_to_its_pools),

@@ -5,7 +5,8 @@
  *     library_node CONFIG FILE
  *
  * Runs the tasks of pool `marks`: each run appends a line to FILE, the payload
- * and the task's id.
+ * and the task's id. Those of pool `tell` say how far they are, and go on when
+ * the pipe that is their payload is opened for writing.
  */
 
 #include "base/posix/posix_notify.h"
@@ -17,6 +18,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#define TELLERS 8 /* at the same time */
 
 static const char *marks;
 
@@ -36,14 +39,30 @@ static int mark(struct troupe_task *task)
     return is_written ? TROUPE_TASK_DONE : TROUPE_TASK_FAILED;
 }
 
+static int tell(struct troupe_task *task)
+{
+    size_t length;
+    char path[256];
+    const char *payload = troupe_task_payload(task, &length);
+    (void)snprintf(path, sizeof path, "%.*s", (int)length, payload);
+    troupe_task_progress(task, 500, "half");
+    int file = open(path, O_RDONLY);
+    if (file >= 0) {
+        (void)close(file);
+    }
+    return file >= 0 ? TROUPE_TASK_DONE : TROUPE_TASK_FAILED;
+}
+
 int main(int count, char **values)
 {
     struct troupe *troupe = NULL;
     struct troupe_why why;
-    struct troupe_handler handler = {.name = "marks", .run = mark};
+    const struct troupe_handler handlers[] = {
+        {.name = "marks", .run = mark},
+        {.name = "tell", .run = tell, .workers = TELLERS}};
     struct troupe_node_options options = {.config = values[1],
-                                          .handlers = &handler,
-                                          .handler_count = 1,
+                                          .handlers = handlers,
+                                          .handler_count = 2,
                                           .ready_ms = 60000,
                                           .logs = 1};
     sigset_t ends;

@@ -19,11 +19,15 @@
 #include "troupe/client.h"
 #include "troupe/tasks.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define NODE_COUNT 3
+#define TELL_COUNT 8 /* as many as a node can run at a time */
 #define TASK_COUNT 3000
 #define KILL_AT 1000 /* tasks that were submitted */
 #define PACE 50      /* tasks, then one is waited for */
@@ -216,12 +220,73 @@ static void tasks_exist_once_when_a_node_is_killed_amid_them(void **state)
     }
 }
 
+/* ---- what they say meanwhile ---- */
+
+struct talk {
+    uint64_t ids[TELL_COUNT];
+    bool has_said[TELL_COUNT];
+    uint32_t said_count;
+    char pipe[256];
+    int pipe_file; /* -1: they wait for it */
+    uint32_t done_count;
+};
+
+static void on_progress(void *context, const struct troupe_progress *progress)
+{
+    struct talk *talk = context;
+    CHECK(progress->done_of_1000 == 500);
+    CHECK(strcmp(progress->text, "half") == 0);
+    for (uint32_t i = 0; i < TELL_COUNT; i++) {
+        if (talk->ids[i] == progress->id && !talk->has_said[i]) {
+            talk->has_said[i] = true;
+            talk->said_count++;
+        }
+    }
+    if (talk->said_count == TELL_COUNT && talk->pipe_file < 0) {
+        talk->pipe_file = open(talk->pipe, O_RDWR);
+        CHECK(talk->pipe_file >= 0);
+    }
+}
+
+static void on_told(void *context, const struct troupe_result *result)
+{
+    struct talk *talk = context;
+    talk->done_count += !result->error && result->state == TROUPE_DONE;
+}
+
+/* Of shards that others lead than the node that is asked, on whichever node
+ * they run. */
+static void all_tasks_are_heard_of_while_they_run(void **state)
+{
+    struct fixture *f = *state;
+    struct talk talk = {.pipe_file = -1};
+    struct troupe_receipt receipts[TELL_COUNT];
+    (void)temp_folder_path(&f->folder, talk.pipe, "pipe");
+    CHECK(mkfifo(talk.pipe, 0600) == 0);
+    for (uint32_t i = 0; i < TELL_COUNT; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "%u", i); /* another shard for each */
+        struct troupe_spec spec = {.pool = "tell",
+                                   .key = key,
+                                   .payload = talk.pipe,
+                                   .payload_length = strlen(talk.pipe)};
+        CHECK(!troupe_submit(f->troupe, &spec, 1, GENEROUS_MS, &receipts[i]));
+        talk.ids[i] = receipts[i].id;
+    }
+    CHECK(!troupe_watch(f->troupe, talk.ids, TELL_COUNT, GENEROUS_MS,
+                        on_progress, on_told, &talk));
+    CHECK(talk.done_count == TELL_COUNT && talk.said_count == TELL_COUNT);
+    (void)close(talk.pipe_file);
+}
+
 int main(int count, char **values)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             tasks_exist_once_when_a_node_is_killed_amid_them, set_up,
             tear_down),
+        cmocka_unit_test_setup_teardown(all_tasks_are_heard_of_while_they_run,
+                                        set_up, tear_down),
     };
     if (count != 2) {
         return EXIT_FAILURE;

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static uint8_t buffer[64 << 10];
+static uint8_t buffer[128 << 10];
 static uint64_t ids[TASK_REQUEST_IDS_MAX + 1];
 
 static struct writer writer_on(size_t room)
@@ -194,7 +194,12 @@ static struct bytes written_await(uint32_t count,
                                   const char *pools)
 {
     struct writer writer = writer_on(task_await_bytes_max(count));
-    task_await_encode(&writer, TASK_REQUEST_AWAIT, ids, count, wait_ms, pools);
+    task_await_encode(&writer,
+                      &(struct task_await_question){.kind = TASK_REQUEST_AWAIT,
+                                                    .count = count,
+                                                    .ids = ids,
+                                                    .wait_ms = wait_ms,
+                                                    .pools = pools});
     assert_false(writer.failed);
     return writer_bytes(&writer);
 }
@@ -238,6 +243,53 @@ static void an_await_has_bounds(void **state)
     CHECK_ERR(decode_await(written_await(1, 0, pools)), ERR_MALFORMED);
     pools[CERTIFICATE_POOLS_BYTES - 1] = '\0';
     CHECK_OK(decode_await(written_await(1, 0, pools)));
+}
+
+/* Of one that wants to hear what tasks say. */
+static struct bytes written_watch(uint32_t count, const char *pools)
+{
+    static uint64_t seen[TASK_REQUEST_IDS_MAX];
+    struct writer writer = writer_on(task_await_bytes_max(count));
+    for (uint32_t i = 0; i < count; i++) {
+        seen[i] = UINT64_MAX - i;
+    }
+    task_await_encode(&writer,
+                      &(struct task_await_question){.kind = TASK_REQUEST_ENDS,
+                                                    .count = count,
+                                                    .ids = ids,
+                                                    .seen = seen,
+                                                    .wait_ms = 7,
+                                                    .pools = pools});
+    assert_false(writer.failed);
+    return writer_bytes(&writer);
+}
+
+static void what_was_seen_is_read_as_it_is_written(void **state)
+{
+    (void)state;
+    struct task_await await;
+    CHECK_OK(task_await_decode(&await, written_await(1, 0, "a")));
+    assert_false(await.is_curious);
+    CHECK_OK(task_await_decode(&await, written_watch(2, NULL)));
+    assert_true(await.is_curious);
+    assert_false(await.is_limited);
+    assert_true(pack_read_uint(&await.seen) == UINT64_MAX);
+    assert_true(pack_read_uint(&await.seen) == UINT64_MAX - 1);
+    CHECK_OK(
+        task_await_decode(&await, written_watch(TASK_REQUEST_IDS_MAX, "a,b*")));
+    assert_true(await.is_curious && await.is_limited);
+    check_cut(written_watch(3, NULL), decode_await);
+    check_cut(written_watch(3, "pools"), decode_await);
+    /* Of one that is awaited nothing is said to be seen, or not. */
+    struct writer writer = writer_on(64);
+    pack_array(&writer, 5);
+    pack_uint(&writer, TASK_REQUEST_AWAIT);
+    pack_array(&writer, 1);
+    pack_uint(&writer, 1);
+    pack_uint(&writer, 0);
+    pack_nil(&writer);
+    pack_array(&writer, 0);
+    CHECK_ERR(decode_await(writer_bytes(&writer)), ERR_MALFORMED);
 }
 
 static void an_await_that_is_cut_is_refused(void **state)
@@ -368,6 +420,33 @@ static void an_outcome_may_be_an_error(void **state)
     assert_true(reader.failed);
 }
 
+static void an_outcome_may_be_what_a_task_says(void **state)
+{
+    (void)state;
+    struct task_outcome from = {
+        .id = 7,
+        .err = ERR_BUSY,
+        .said = {.number = UINT64_MAX, .done_of_1000 = 1000}};
+    struct task_outcome to;
+    memset(from.said.text, 'x', sizeof from.said.text - 1);
+    struct bytes bytes = written_outcome(&from);
+    struct reader reader = reader_of(bytes);
+    task_outcome_decode(&to, &reader);
+    assert_true(!reader.failed && reader_left(&reader) == 0);
+    assert_true(to.err == ERR_BUSY && to.said.number == UINT64_MAX);
+    assert_int_equal(to.said.done_of_1000, 1000);
+    assert_string_equal(to.said.text, from.said.text);
+    for (size_t i = 0; i < bytes.length; i++) {
+        reader = reader_of(bytes_of(bytes.data, i));
+        task_outcome_decode(&to, &reader);
+        assert_true(reader.failed);
+    }
+    from.said.done_of_1000 = 1001;
+    reader = reader_of(written_outcome(&from));
+    task_outcome_decode(&to, &reader);
+    assert_true(reader.failed);
+}
+
 static void an_outcome_that_is_cut_fails(void **state)
 {
     (void)state;
@@ -393,11 +472,13 @@ int main(void)
         cmocka_unit_test(only_what_can_be_asked_has_a_kind),
         cmocka_unit_test(an_await_is_read_as_it_is_written),
         cmocka_unit_test(an_await_has_bounds),
+        cmocka_unit_test(what_was_seen_is_read_as_it_is_written),
         cmocka_unit_test(an_await_that_is_cut_is_refused),
         cmocka_unit_test(a_change_cancels_retries_or_purges),
         cmocka_unit_test(a_local_request_is_read_as_it_is_written),
         cmocka_unit_test(an_outcome_is_read_as_it_is_written),
         cmocka_unit_test(an_outcome_may_be_an_error),
+        cmocka_unit_test(an_outcome_may_be_what_a_task_says),
         cmocka_unit_test(an_outcome_that_is_cut_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

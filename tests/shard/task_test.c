@@ -4,6 +4,8 @@
 #include "tests/shard/task_lab.h"
 #include "tests/support/check.h"
 
+#include "base/owner.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -347,6 +349,105 @@ static void a_task_that_runs_can_be_cancelled(void **state)
     lab_work_all(lab);
     assert_int_equal(state_of(lab, id), TASK_CANCELLED);
     assert_true(agent_is_idle(lab_agent(lab, 0)));
+    lab_close(&lab);
+}
+
+/* ---- what they say of themselves ---- */
+
+struct listener {
+    struct task_watcher watcher;
+    uint32_t said_count;
+    struct task_said said; /* last */
+    bool is_done;
+};
+
+static void on_listener_done(struct task_watcher *watcher,
+                             enum err err,
+                             const struct task_end *end)
+{
+    struct listener *listener = OWNER_OF(watcher, struct listener, watcher);
+    listener->is_done = !err && end->state == TASK_DONE;
+}
+
+static void on_listener_said(struct task_watcher *watcher,
+                             const struct task_said *said)
+{
+    struct listener *listener = OWNER_OF(watcher, struct listener, watcher);
+    listener->said_count++;
+    listener->said = *said;
+}
+
+static struct listener listener_of(uint64_t id)
+{
+    return (struct listener){.watcher = {.done = on_listener_done,
+                                         .said = on_listener_said,
+                                         .id = id}};
+}
+
+/* By whichever node works on it. */
+static void say(struct lab *lab, uint64_t id, uint32_t done, const char *text)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        struct run *run = agent_run(lab_agent(lab, i), id);
+        if (run) {
+            run->progress(run, done, text);
+        }
+    }
+    lab_run(lab);
+}
+
+static void who_watches_a_task_hears_what_it_says(void **state)
+{
+    (void)state;
+    struct lab *lab = open_lab(2, 1);
+    uint64_t id = lab_submit_text(lab, 0, "work", "x");
+    struct listener early = listener_of(id);
+    struct listener late = listener_of(id);
+    struct listener deaf = listener_of(id);
+    deaf.watcher.said = NULL;
+    lab_run(lab);
+    dispatcher_watch(lab_dispatcher(lab, 0), &early.watcher);
+    dispatcher_watch(lab_dispatcher(lab, 0), &deaf.watcher);
+    assert_int_equal(early.said_count, 0);
+    say(lab, id, 420, "almost");
+    assert_int_equal(early.said_count, 1);
+    assert_int_equal(early.said.done_of_1000, 420);
+    assert_string_equal(early.said.text, "almost");
+    dispatcher_watch(lab_dispatcher(lab, 0), &late.watcher);
+    assert_int_equal(late.said.number, early.said.number);
+    assert_int_not_equal(late.said.number, 0);
+    say(lab, id, 430, "almost");
+    assert_int_equal(late.said_count, 2);
+    uint64_t number = early.said.number;
+    say(lab, id, 430, "almost"); /* the same again is the same */
+    assert_int_equal(early.said.number, number);
+    say(lab, id, 430, "done");
+    assert_int_not_equal(early.said.number, number);
+    lab_work_all(lab);
+    assert_true(early.is_done && late.is_done && deaf.is_done);
+    assert_int_equal(deaf.said_count, 0);
+    lab_close(&lab);
+}
+
+static void what_a_task_has_said_goes_with_its_leader(void **state)
+{
+    (void)state;
+    struct lab *lab = open_lab(2, 1);
+    uint64_t id = lab_submit_text(lab, 0, "work", "x");
+    struct listener listener = listener_of(id);
+    lab_run(lab);
+    say(lab, id, 10, "");
+    lab_depose(lab, 0);
+    lab_lead(lab, 0, 1);
+    lab_run(lab);
+    dispatcher_watch(lab_dispatcher(lab, 1), &listener.watcher);
+    assert_int_equal(listener.said_count, 0);
+    say(lab, id, 20, "");
+    assert_int_equal(listener.said.done_of_1000, 20);
+    dispatcher_unwatch(lab_dispatcher(lab, 1), &listener.watcher);
+    say(lab, id, 30, "");
+    assert_int_equal(listener.said_count, 1);
+    lab_work_all(lab);
     lab_close(&lab);
 }
 
@@ -1003,6 +1104,8 @@ int main(void)
         cmocka_unit_test(a_delay_and_a_deadline_are_kept),
         cmocka_unit_test(a_task_waits_for_those_before_it_and_fails_with_them),
         cmocka_unit_test(a_task_that_runs_can_be_cancelled),
+        cmocka_unit_test(who_watches_a_task_hears_what_it_says),
+        cmocka_unit_test(what_a_task_has_said_goes_with_its_leader),
         cmocka_unit_test(no_more_run_than_the_pool_allows),
         cmocka_unit_test(no_more_begin_in_a_second_than_the_rate),
         cmocka_unit_test(as_many_begin_as_the_rate_allows),

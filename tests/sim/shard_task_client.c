@@ -258,8 +258,11 @@ static void write_await(struct task_client *client)
     struct sim *sim = client->node->sim;
     struct writer writer = writer_of(client->question, sizeof client->question);
     choose_known(client, 1 + (uint32_t)below(sim, TASK_BATCH_MAX), is_awaited);
-    task_await_encode(&writer, TASK_REQUEST_AWAIT, client->ids, client->count,
-                      below(sim, 800), NULL);
+    task_await_encode(
+        &writer, &(struct task_await_question){.kind = TASK_REQUEST_AWAIT,
+                                               .count = client->count,
+                                               .ids = client->ids,
+                                               .wait_ms = below(sim, 800)});
     client->question_bytes = writer_bytes(&writer).length;
 }
 

@@ -92,6 +92,7 @@ int terminal_run_words(struct terminal *terminal,
         .variable = variable,
         .in = fmemopen((void *)(uintptr_t)typed, strlen(typed), "r"),
         .inputs = terminal->inputs,
+        .talk_is_terminal = terminal->shows_progress,
         .out = open_memstream(&terminal->out, &out_bytes),
         .talk = open_memstream(&terminal->talk, &talk_bytes)};
     CHECK(world.in && world.out && world.talk);

@@ -24,6 +24,7 @@ struct terminal {
     uint32_t patience;           /* waits until Ctrl-C */
     void (*waits)(uint64_t ms);  /* is called at each; may be NULL */
     bool is_free;                /* waits need not have Ctrl-C held */
+    bool shows_progress;         /* `talk` is a terminal */
 
     /* Of the last line. */
     char *out;
