@@ -16,20 +16,6 @@ int bytes_compare(struct bytes left, struct bytes right)
                : (left.length > right.length) - (left.length < right.length);
 }
 
-struct bytes read_bytes(struct reader *reader, size_t length)
-{
-    if (reader->failed || reader_left(reader) < length) {
-        reader->failed = true;
-        reader->next = reader->end;
-        return (struct bytes){0};
-    }
-    struct bytes bytes = bytes_of(reader->next, length);
-    if (length > 0) {
-        reader->next += length;
-    }
-    return bytes;
-}
-
 void read_into(struct reader *reader, void *to, size_t length)
 {
     struct bytes bytes = read_bytes(reader, length);
@@ -38,13 +24,6 @@ void read_into(struct reader *reader, void *to, size_t length)
     } else {
         memset(to, 0, length);
     }
-}
-
-uint8_t read_u8(struct reader *reader)
-{
-    uint8_t raw[1];
-    read_into(reader, raw, sizeof raw);
-    return raw[0];
 }
 
 uint16_t read_u16(struct reader *reader)
@@ -66,18 +45,6 @@ uint64_t read_u64(struct reader *reader)
     uint8_t raw[8];
     read_into(reader, raw, sizeof raw);
     return get_u64(raw);
-}
-
-void write_bytes(struct writer *writer, const void *data, size_t length)
-{
-    if (writer->failed || (size_t)(writer->end - writer->next) < length) {
-        writer->failed = true;
-        return;
-    }
-    if (length > 0) {
-        memcpy(writer->next, data, length);
-        writer->next += length;
-    }
 }
 
 void write_u8(struct writer *writer, uint8_t value)

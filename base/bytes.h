@@ -90,12 +90,28 @@ static inline size_t reader_left(const struct reader *reader)
 }
 
 /* The next `length` bytes, borrowed; {NULL, 0} past the end. */
-struct bytes read_bytes(struct reader *reader, size_t length);
+static inline struct bytes read_bytes(struct reader *reader, size_t length)
+{
+    if (reader->failed || reader_left(reader) < length) {
+        reader->failed = true;
+        reader->next = reader->end;
+        return (struct bytes){0};
+    }
+    struct bytes bytes = bytes_of(reader->next, length);
+    if (length > 0) {
+        reader->next += length;
+    }
+    return bytes;
+}
 
 /* Copy the next `length` bytes; zeros past the end. */
 void read_into(struct reader *reader, void *to, size_t length);
 
-uint8_t read_u8(struct reader *reader);
+static inline uint8_t read_u8(struct reader *reader)
+{
+    struct bytes raw = read_bytes(reader, 1);
+    return raw.data ? raw.data[0] : 0;
+}
 uint16_t read_u16(struct reader *reader);
 uint32_t read_u32(struct reader *reader);
 uint64_t read_u64(struct reader *reader);
@@ -122,7 +138,19 @@ static inline struct bytes writer_bytes(const struct writer *writer)
     return bytes_of(writer->start, (size_t)(writer->next - writer->start));
 }
 
-void write_bytes(struct writer *writer, const void *data, size_t length);
+static inline void write_bytes(struct writer *writer,
+                               const void *data,
+                               size_t length)
+{
+    if (writer->failed || (size_t)(writer->end - writer->next) < length) {
+        writer->failed = true;
+        return;
+    }
+    if (length > 0) {
+        memcpy(writer->next, data, length);
+        writer->next += length;
+    }
+}
 void write_u8(struct writer *writer, uint8_t value);
 void write_u16(struct writer *writer, uint16_t value);
 void write_u32(struct writer *writer, uint32_t value);
