@@ -408,8 +408,9 @@ void coordinator_tick(struct coordinator *coordinator)
     }
 }
 
-/* The clocks are read only when something is due: each turn asks this of each
- * shard. */
+/* 0 when it is due: the clock goes on, and "now" would be later than what the
+ * caller calls so, again and again. The clocks are read only when something
+ * waits: each turn asks this of each shard. */
 static uint64_t first_due_ns(const struct coordinator *coordinator)
 {
     int64_t first_ms = due_first_ms(&coordinator->due);
@@ -420,7 +421,10 @@ static uint64_t first_due_ns(const struct coordinator *coordinator)
         return UINT64_MAX;
     }
     int64_t now_ms = coordinator_wall_ms(coordinator);
-    uint64_t left_ms = first_ms > now_ms ? (uint64_t)(first_ms - now_ms) : 0;
+    if (first_ms <= now_ms) {
+        return 0;
+    }
+    uint64_t left_ms = (uint64_t)first_ms - (uint64_t)now_ms;
     return left_ms < UINT32_MAX
                ? coordinator_now_ns(coordinator) + left_ms * NS_PER_MS
                : UINT64_MAX;
