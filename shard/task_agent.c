@@ -672,14 +672,14 @@ static void see_victim(void *context, uint32_t node)
     victims->share = share;
 }
 
-/* A window, that is moved on when a quarter of it was used: what is asked for
- * arrives before the workers have run out. */
+/* A window, moved on when half of it was used: what is asked for arrives before
+ * the workers have run out. */
 static void steal(struct agent *agent, struct pool_agent *pool, uint64_t want)
 {
     struct victims victims = {.agent = agent, .pool = pool, .node = UINT32_MAX};
     agent->home.each_node(agent->home.context, see_victim, &victims);
     uint64_t here = pool->held + victims.awaited;
-    if (victims.node == UINT32_MAX || here >= want - want / 4) {
+    if (victims.node == UINT32_MAX || here > want / 2) {
         return;
     }
     uint64_t count = victims.share < want - here ? victims.share : want - here;
@@ -708,7 +708,7 @@ static void ask_for_more(struct agent *agent, struct pool_agent *pool)
         grant(agent, pool, agent->self, free_count, false);
     }
     /* Waiting for our own node would leave workers idle. */
-    if (pool->held < want - want / 4 && !agent->limits.steals_nothing) {
+    if (pool->held <= want / 2 && !agent->limits.steals_nothing) {
         steal(agent, pool, want);
     }
 }

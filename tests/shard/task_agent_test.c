@@ -11,8 +11,7 @@
 #define SELF 0
 #define NODES 3 /* we, and two that may be stolen from */
 #define WORKERS 8
-#define WANTED (2 * WORKERS)  /* while nothing is known of the rate */
-#define SOME (WANTED / 4 + 1) /* so many are asked for at a time, at least */
+#define WANTED (2 * WORKERS) /* while nothing is known of the rate */
 #define TRIP_MS 20
 
 struct fixture {
@@ -212,14 +211,13 @@ static void asks_for_more_before_it_has_run_out(void **state)
     assert_int_equal(fixture.granted[1], WANTED);
     assign(&fixture, 1, WANTED, 1000);
     assert_int_equal(fixture.asked[1], 1); /* it has enough */
-    (void)work(&fixture, SOME);
-    assert_int_equal(under_way(&fixture, 1), SOME);
-    (void)work(&fixture, SOME); /* the first are not here yet */
-    assert_int_equal(under_way(&fixture, 1), 2 * SOME);
-    (void)work(&fixture, WANTED);
-    assert_int_equal(under_way(&fixture, 1), WANTED); /* never more */
-    assign(&fixture, 1, SOME, 1000);
-    assert_int_equal(under_way(&fixture, 1), WANTED - SOME);
+    (void)work(&fixture, WANTED / 2);
+    assert_int_equal(under_way(&fixture, 1), WANTED / 2);
+    (void)work(&fixture, WANTED / 2); /* the first are not here yet */
+    assert_int_equal(under_way(&fixture, 1), WANTED);
+    assert_int_equal(fixture.asked[1], 3);
+    assign(&fixture, 1, WANTED / 2, 1000);
+    assert_int_equal(under_way(&fixture, 1), WANTED / 2); /* never more */
     tear_down(&fixture);
 }
 
