@@ -526,18 +526,20 @@ static enum err open_parts(struct tasks *tasks)
     tasks->no_workers = (struct workers){.set_pools = set_no_pools,
                                          .start = start_nothing,
                                          .cancel = cancel_nothing};
-    enum err err = dispatcher_open(
-        &tasks->dispatcher,
-        &(struct dispatcher_home){.context = tasks,
-                                  .clock = tasks->config.clock,
-                                  .entropy = tasks->config.entropy,
-                                  .pools = on_pools,
-                                  .shard_count = on_shard_count,
-                                  .propose = propose,
-                                  .send = send_to,
-                                  .each_node = each_worker,
-                                  .wake = wake_dispatcher,
-                                  .watch = watch});
+    struct dispatcher_home home = {.context = tasks,
+                                   .clock = tasks->config.clock,
+                                   .entropy = tasks->config.entropy,
+                                   .pools = on_pools,
+                                   .shard_count = on_shard_count,
+                                   .propose = propose,
+                                   .send = send_to,
+                                   .each_node = each_worker,
+                                   .wake = wake_dispatcher,
+                                   .watch = watch};
+#ifdef TROUPE_FAULTS
+    home.fault = tasks->config.fault;
+#endif
+    enum err err = dispatcher_open(&tasks->dispatcher, &home);
     if (!err) {
         err = agent_open(
             &tasks->agent,

@@ -29,6 +29,9 @@ struct tasks_config {
     /* See struct dispatcher_home. */
     void (*watch)(void *context, uint64_t id);
     void *watch_context;
+#ifdef TROUPE_FAULTS
+    enum task_fault fault;
+#endif
 };
 
 /* Before the host, which opens the shards' machines. ERR_MEMORY */

@@ -3,17 +3,12 @@
 #include "base/hash.h"
 #include "base/pack.h"
 #include "shard/key.h"
-#include "shard/task_fault.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
 #define SPEC_FIELD_COUNT 10
 #define END_FIELD_COUNT 7
-
-#ifdef TROUPE_FAULTS
-enum task_fault task_fault;
-#endif
 
 /* ---- ids ---- */
 

@@ -81,7 +81,7 @@ static enum err take_one(struct book *book,
 {
     const struct task *known = NULL;
     *run = (struct book_run){.count = 1};
-    if (spec->key.length > 0 && !HAS_TASK_FAULT(KEY_AGAIN)) {
+    if (spec->key.length > 0 && !HAS_TASK_FAULT(&book->config, KEY_AGAIN)) {
         struct bytes name = bytes_of_text(pool->name);
         known = table_find_key(&book->state.by_key, key_hash(name, spec->key),
                                name, spec->key);
@@ -263,7 +263,8 @@ static enum err decide_submit(struct book *book,
     if (err) {
         return err;
     }
-    if (request.submission != 0 && !HAS_TASK_FAULT(SUBMIT_AGAIN) &&
+    if (request.submission != 0 &&
+        !HAS_TASK_FAULT(&book->config, SUBMIT_AGAIN) &&
         recall(book, request.submission, &known)) {
         write_bytes(&decision->reply, known.data, known.length);
         return decision->reply.failed ? ERR_TOO_LARGE : ERR_NONE;

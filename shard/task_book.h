@@ -97,6 +97,9 @@ struct book_config {
     struct book_events events;     /* its context is theirs, too */
     uint32_t submission_count_max; /* remembered, so that asking again does not
                                       submit again */
+#ifdef TROUPE_FAULTS
+    enum task_fault fault;
+#endif
 };
 
 /* ERR_MEMORY */

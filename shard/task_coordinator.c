@@ -221,7 +221,7 @@ static void forget_work(struct task *task)
 static bool is_suspect(const struct coordinator *coordinator,
                        const struct task *task)
 {
-    return !HAS_TASK_FAULT(FORGET_SUSPECTS) &&
+    return !HAS_TASK_FAULT(&coordinator->home, FORGET_SUSPECTS) &&
            task_id_sequence(task->id) < book_marked(coordinator->book) &&
            task->at_ms <= coordinator_wall_ms(coordinator);
 }
@@ -485,7 +485,7 @@ static enum err propose_ends(struct coordinator *coordinator)
         err = coordinator->home.propose(coordinator->home.context,
                                         coordinator->shard,
                                         task_parcel_end(&ends->parcel));
-        err = HAS_TASK_FAULT(LOSE_ENDS) ? ERR_NONE : err;
+        err = HAS_TASK_FAULT(&coordinator->home, LOSE_ENDS) ? ERR_NONE : err;
         if (!err || coordinator->term == 0) {
             free_ends(ends);
             continue;
@@ -622,6 +622,9 @@ enum err coordinator_open(struct coordinator **out,
                                             .on_reset = on_reset,
                                             .on_marked = on_marked},
                                  .submission_count_max = SUBMISSION_COUNT_MAX};
+#ifdef TROUPE_FAULTS
+    config.fault = home->fault;
+#endif
     enum err err = coordinator->leased ? book_open(&coordinator->book, &config)
                                        : ERR_MEMORY;
     if (err) {

@@ -65,6 +65,9 @@ struct coordinator_home {
     /* It does not lead any more: what was decided is dropped, or its book is
      * another one. coordinator_lead() begins anew. */
     void (*on_reset)(void *context, struct coordinator *coordinator);
+#ifdef TROUPE_FAULTS
+    enum task_fault fault;
+#endif
 };
 
 /* ERR_MEMORY */

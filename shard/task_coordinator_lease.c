@@ -278,13 +278,17 @@ static void take_result(struct coordinator *coordinator,
     }
 }
 
-static bool is_its(const struct task *task, uint32_t agent, uint64_t token)
+static bool is_at(const struct task *task, enum task_work work)
 {
     return task && task->state == TASK_WAITING && !task->is_ending &&
-           ((task->work == WORK_LEASED &&
-             (HAS_TASK_FAULT(LATE_RESULT) ||
-              (task->agent == agent && task->token == token))) ||
-            task->work == WORK_SUSPECT);
+           task->work == work;
+}
+
+static bool is_its(const struct task *task, uint32_t agent, uint64_t token)
+{
+    return is_at(task, WORK_SUSPECT) ||
+           (is_at(task, WORK_LEASED) && task->agent == agent &&
+            task->token == token);
 }
 
 bool coordinator_finish(struct coordinator *coordinator,
@@ -292,7 +296,9 @@ bool coordinator_finish(struct coordinator *coordinator,
                         const struct task_finish *finish)
 {
     struct task *task = book_find(coordinator->book, finish->id);
-    if (!is_its(task, agent, finish->token)) {
+    bool is_believed = HAS_TASK_FAULT(&coordinator->home, LATE_RESULT) &&
+                       is_at(task, WORK_LEASED);
+    if (!is_believed && !is_its(task, agent, finish->token)) {
         /* It may be recorded already, when it is said again. */
         bool is_recorded =
             task && task->token == finish->token && task->work != WORK_LEASED;
@@ -379,7 +385,7 @@ static void stall(struct coordinator *coordinator,
 void coordinator_agent_gone(struct coordinator *coordinator, uint32_t agent)
 {
     while (coordinator->term != 0 && coordinator->leased[agent].first &&
-           !HAS_TASK_FAULT(FORGET_THIEF)) {
+           !HAS_TASK_FAULT(&coordinator->home, FORGET_THIEF)) {
         stall(coordinator, coordinator->leased[agent].first,
               "the worker's node has ended");
     }
@@ -403,8 +409,8 @@ void coordinator_agent_silent(struct coordinator *coordinator,
             (uint32_t)(coordinator_now_ns(coordinator) / NS_PER_MS) -
             task->leased_at_ms;
         uint64_t lease_ms = lease_ms_of(pool);
-        if (!HAS_TASK_FAULT(FORGET_THIEF) && silent_ms > lease_ms &&
-            leased_ms > lease_ms) {
+        if (!HAS_TASK_FAULT(&coordinator->home, FORGET_THIEF) &&
+            silent_ms > lease_ms && leased_ms > lease_ms) {
             coordinator->home.cancel(coordinator->home.context, agent, task->id,
                                      task->token);
             stall(coordinator, task,

@@ -174,7 +174,8 @@ void coordinator_hear_end(struct coordinator *coordinator,
 static bool is_behind(struct coordinator *coordinator, struct task *task)
 {
     bool is_first = true;
-    if (task_order(task).length == 0 || HAS_TASK_FAULT(NO_ORDER)) {
+    if (task_order(task).length == 0 ||
+        HAS_TASK_FAULT(&coordinator->home, NO_ORDER)) {
         return false;
     }
     /* Without memory its order cannot be kept: it is tried again later. */
@@ -227,7 +228,8 @@ void stage(struct coordinator *coordinator, struct task *task, bool is_in_front)
     }
     /* Once it has begun they were done, and may be forgotten by now. */
     if (is_new && task->attempts == 0 && task->extra &&
-        task->extra->after_count > 0 && !HAS_TASK_FAULT(NO_AFTER)) {
+        task->extra->after_count > 0 &&
+        !HAS_TASK_FAULT(&coordinator->home, NO_AFTER)) {
         wait_for_all(coordinator, task);
         if (task->work != WORK_AFTER || task->extra->after_left > 0) {
             return;

@@ -1056,6 +1056,9 @@ enum err dispatcher_open(struct dispatcher **out,
                                   .watch = on_watch,
                                   .waits = &dispatcher->waits,
                                   .on_reset = on_reset};
+#ifdef TROUPE_FAULTS
+    dispatcher->coordinators.fault = home->fault;
+#endif
     dispatcher->agents = calloc(NODES_MAX, sizeof *dispatcher->agents);
     dispatcher->places = calloc(SHARDS_MAX, sizeof *dispatcher->places);
     dispatcher->shards = calloc(SHARDS_MAX, sizeof *dispatcher->shards);

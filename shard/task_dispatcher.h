@@ -39,6 +39,9 @@ struct dispatcher_home {
     /* Tell dispatcher_hear_end() when a task of a shard that is led elsewhere
      * has ended; asked once for each. */
     void (*watch)(void *context, uint64_t id);
+#ifdef TROUPE_FAULTS
+    enum task_fault fault;
+#endif
 };
 
 /* ERR_MEMORY */

@@ -19,11 +19,9 @@ enum task_fault {
     TASK_FAULT_COUNT,
 };
 
-/* One for the whole process: those who ask are far from who chooses. */
-extern enum task_fault task_fault;
-#define HAS_TASK_FAULT(name) (task_fault == TASK_FAULT_##name)
+#define HAS_TASK_FAULT(of, name) ((of)->fault == TASK_FAULT_##name)
 #else
-#define HAS_TASK_FAULT(name) false
+#define HAS_TASK_FAULT(of, name) false
 #endif
 
 #endif

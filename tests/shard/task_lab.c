@@ -43,6 +43,7 @@ struct lab {
     struct message *messages;
     struct message *last_message;
     bool is_cut[LAB_NODES_MAX][LAB_NODES_MAX];
+    uint32_t refuse_count; /* commands of coordinators */
     struct clock clock;
     struct entropy entropy;
     uint8_t *outcome;
@@ -178,6 +179,10 @@ static enum err propose(struct lab *lab, uint32_t shard, struct bytes command)
 static enum err on_propose(void *context, uint32_t shard, struct bytes command)
 {
     struct lab_node *node = context;
+    if (node->lab->refuse_count > 0) {
+        node->lab->refuse_count--;
+        return ERR_FULL;
+    }
     return node->lab->leaders[shard] == node->number
                ? propose(node->lab, shard, command)
                : ERR_NOT_LEADER;
@@ -621,6 +626,11 @@ const struct task *lab_task(struct lab *lab, uint64_t id)
                ? NULL
                : book_find(
                      coordinator_book(lab_coordinator(lab, leader, shard)), id);
+}
+
+void lab_refuse(struct lab *lab, uint32_t count)
+{
+    lab->refuse_count = count;
 }
 
 void lab_cut(struct lab *lab, uint32_t left, uint32_t right, bool is_cut)

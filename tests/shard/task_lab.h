@@ -90,6 +90,9 @@ struct dispatcher *lab_dispatcher(struct lab *lab, uint32_t node);
 struct agent *lab_agent(struct lab *lab, uint32_t node);
 int64_t lab_wall_ms(const struct lab *lab);
 
+/* So many commands of coordinators are refused (ERR_FULL) from now on. */
+void lab_refuse(struct lab *lab, uint32_t count);
+
 /* Messages between these are lost, both ways; or not any more. */
 void lab_cut(struct lab *lab, uint32_t left, uint32_t right, bool is_cut);
 /* Tell the agents what is ready where, as the bus does. */

@@ -1004,6 +1004,35 @@ static void a_pool_that_comes_again_gets_tasks_as_before(void **state)
     lab_close(&lab);
 }
 
+/* ---- what the group does not take at once ---- */
+
+static void an_end_that_is_refused_is_proposed_again(void **state)
+{
+    (void)state;
+    struct lab *lab = open_lab(1, 1);
+    uint64_t ids[3];
+    for (uint32_t i = 0; i < 3; i++) {
+        ids[i] = lab_submit_text(lab, 0, "work", "x");
+    }
+    lab_run(lab);
+    for (uint32_t i = 0; i < 3; i++) { /* each end by itself, and more come */
+        lab_refuse(lab, 1);
+        assert_int_equal(lab_work(lab, 1), 1);
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(lab_task(lab, ids[i])->state, TASK_WAITING);
+        assert_int_equal(lab_task(lab, ids[i])->work, WORK_ENDING);
+    }
+    assert_false(agent_is_idle(lab_agent(lab, 0)));
+    lab_advance(lab, 1000);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(state_of(lab, ids[i]), TASK_DONE);
+        assert_int_equal(lab_task(lab, ids[i])->attempts, 1);
+    }
+    assert_true(agent_is_idle(lab_agent(lab, 0)));
+    lab_close(&lab);
+}
+
 /* ---- results that are said again ---- */
 
 /* [5, [[0, 1], [0, 1]]]: to present shard 0 to the leader of term 1, twice. */
@@ -1133,6 +1162,7 @@ int main(void)
         cmocka_unit_test(a_client_changes_tasks_of_its_pools_alone),
         cmocka_unit_test(a_pool_that_is_changed_while_a_task_runs_goes_on),
         cmocka_unit_test(a_pool_that_comes_again_gets_tasks_as_before),
+        cmocka_unit_test(an_end_that_is_refused_is_proposed_again),
         cmocka_unit_test(a_result_that_is_asked_for_twice_is_said_once),
         cmocka_unit_test(a_result_may_be_acknowledged_before_it_is_said_again),
         cmocka_unit_test(ids_are_read_as_they_are_written),

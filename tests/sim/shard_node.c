@@ -300,7 +300,8 @@ static void describe_groups(struct node *node, struct host_config *config)
     groups->applier = sim_executor_table(node->applier);
     groups->disk_id = node->disk_id;
     groups->must_exist = node->is_made;
-    groups->free_bytes_min = 0;
+    /* Every other cluster refuses what is new before a disk is full. */
+    groups->free_bytes_min = sim->config.seed % 2 * (128u << 10);
     groups->group.snapshot_log_bytes = 16u << 10;
     groups->keep_bytes = 4u << 10;
     groups->segment_bytes = 1u << 20;
@@ -386,6 +387,9 @@ static void open_tasks(struct node *node)
         .watch = on_watch,
         .watch_context = node,
     };
+#ifdef TROUPE_FAULTS
+    config.fault = sim->config.task_fault;
+#endif
     worker_house_open(node);
     enum err err = tasks_open(&node->tasks, &config);
     assert(!err);

@@ -30,6 +30,7 @@
 #define TESTS_SIM_SHARD_SIM_H
 
 #include "shard/host_fault.h"
+#include "shard/task_fault.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,6 +40,7 @@ struct shard_sim_config {
     bool trace; /* say what happens on stderr */
 #ifdef TROUPE_FAULTS
     enum host_fault fault;
+    enum task_fault task_fault;
 #endif
 };
 

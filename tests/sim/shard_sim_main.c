@@ -6,7 +6,6 @@
  */
 
 #include "config/identity.h"
-#include "shard/task_fault.h"
 #include "tests/sim/seeds.h"
 #include "tests/sim/shard_sim.h"
 
@@ -53,14 +52,19 @@ static const char *fault_name(size_t fault)
                                : task_faults[fault - HOST_FAULTS + 1];
 }
 
+/* It takes a proposal that fails, of a leader that leads to the end. */
+static uint64_t first_seed(size_t fault)
+{
+    return fault == HOST_FAULTS + TASK_FAULT_LOSE_ENDS - 1 ? 34 : 0;
+}
+
 static struct fault_result run_fault(size_t fault, uint64_t seed)
 {
     struct shard_sim_config config = {.seed = seed};
-    task_fault = TASK_FAULT_NONE;
     if (fault < HOST_FAULTS) {
         config.fault = (enum host_fault)(fault + 1);
     } else if (fault < HOST_FAULTS + TASK_FAULTS) {
-        task_fault = (enum task_fault)(fault - HOST_FAULTS + 1);
+        config.task_fault = (enum task_fault)(fault - HOST_FAULTS + 1);
     }
     struct shard_sim_result from = shard_sim_run(&config);
     struct fault_result result = {.checker = from.checker};
@@ -125,6 +129,7 @@ int main(int argc, char **argv)
                                                    HOST_FAULTS + TASK_FAULTS,
                                                .name = fault_name,
                                                .run = run_fault,
+                                               .first_seed = first_seed,
                                                .seed_count = 300};
     if (fault_search_is_wanted(argc, argv)) {
         return fault_search_main(&search, argc, argv);
