@@ -6,7 +6,7 @@
  */
 
 #include "base/pack.h"
-#include "shard/task_book.h"
+#include "tests/shard/book_lab.h"
 #include "tests/support/check.h"
 
 #include <inttypes.h>
@@ -14,13 +14,11 @@
 #include <string.h>
 
 #define SHARD 3u
-#define SHARD_COUNT 4u
 #define COMMAND_COUNT 6000u
 #define SEED_COUNT 4u
 #define TASK_COUNT_MAX (4 * COMMAND_COUNT)
 #define SPEC_COUNT_MAX 4u
 #define KEY_COUNT 10u
-#define RECALL_COUNT 8u
 #define RECENT_COUNT 60u /* tasks that commands are about */
 #define BUFFER_BYTES (64u << 10)
 
@@ -35,8 +33,9 @@ enum { SINGLE, SPLIT, POOL_COUNT, NO_POOL = POOL_COUNT };
 
 static const char *const pool_names[] = {"single", "split", "unknown"};
 /* Of this shard: all of the one, a quarter of the other. */
-static const uint32_t rooms[] = {16, TASK_POOL_SPLIT_MIN / SHARD_COUNT};
-static const uint32_t dead_max[] = {DEAD_MAX, DEAD_MAX / SHARD_COUNT};
+static const uint32_t rooms[] = {16,
+                                 TASK_POOL_SPLIT_MIN / BOOK_LAB_SHARD_COUNT};
+static const uint32_t dead_max[] = {DEAD_MAX, DEAD_MAX / BOOK_LAB_SHARD_COUNT};
 static struct task_pools pools;
 
 static int open_pools(void **state)
@@ -102,7 +101,7 @@ struct model {
     uint64_t count; /* the next sequence; the first is 1 */
     uint64_t ended_count;
     uint64_t marked;
-    struct model_submission recalls[RECALL_COUNT];
+    struct model_submission recalls[BOOK_LAB_SUBMISSION_COUNT];
     uint32_t recall_next;
 };
 
@@ -178,7 +177,7 @@ static struct model_submission model_submit(struct model *model,
                                             int64_t now_ms)
 {
     struct model_submission made = {.number = number, .count = count};
-    for (uint32_t i = 0; number != 0 && i < RECALL_COUNT; i++) {
+    for (uint32_t i = 0; number != 0 && i < BOOK_LAB_SUBMISSION_COUNT; i++) {
         if (model->recalls[i].number == number) {
             return model->recalls[i];
         }
@@ -189,7 +188,7 @@ static struct model_submission model_submit(struct model *model,
                             : model_submit_one(model, pool, &wishes[i], now_ms);
     }
     if (number != 0 && pool != NO_POOL) {
-        model->recalls[model->recall_next++ % RECALL_COUNT] = made;
+        model->recalls[model->recall_next++ % BOOK_LAB_SUBMISSION_COUNT] = made;
     }
     return made;
 }
@@ -286,44 +285,6 @@ struct trial {
     uint8_t reply[BUFFER_BYTES];
 };
 
-static const struct task_pools *on_pools(void *context)
-{
-    (void)context;
-    return &pools;
-}
-
-static uint32_t on_shard_count(void *context)
-{
-    (void)context;
-    return SHARD_COUNT;
-}
-
-static void on_task(void *context, struct task *task)
-{
-    (void)context;
-    (void)task;
-}
-
-static void on_event(void *context)
-{
-    (void)context;
-}
-
-static struct book *open_book(void)
-{
-    struct book *book = NULL;
-    struct book_config config = {.shard = SHARD,
-                                 .pools = on_pools,
-                                 .shard_count = on_shard_count,
-                                 .events = {.on_waiting = on_task,
-                                            .on_end = on_task,
-                                            .on_reset = on_event,
-                                            .on_marked = on_event},
-                                 .submission_count_max = RECALL_COUNT};
-    CHECK_OK(book_open(&book, &config));
-    return book;
-}
-
 static uint32_t below(struct trial *trial, uint32_t limit)
 {
     trial->random =
@@ -390,7 +351,7 @@ static void write_spec(struct writer *writer, const struct wish *wish)
     }
     if (wish->has_bad_after) {
         spec.after_count = 1;
-        spec.after[0] = task_id(SHARD_COUNT, 1);
+        spec.after[0] = task_id(BOOK_LAB_SHARD_COUNT, 1);
     }
     task_spec_encode(&spec, writer);
 }
@@ -519,32 +480,11 @@ static void mark(struct trial *trial, bool is_dropped)
 
 /* ---- snapshots ---- */
 
-static void restore(struct book *from, struct book *to)
-{
-    static uint8_t buffer[4096];
-    struct machine giver = book_machine(from);
-    struct machine taker = book_machine(to);
-    CHECK_OK(giver.snapshot_begin(giver.context));
-    CHECK_OK(taker.restore_begin(taker.context));
-    for (;;) {
-        struct writer piece = writer_of(buffer, sizeof buffer);
-        CHECK_OK(giver.snapshot_next(giver.context, &piece));
-        struct bytes bytes = writer_bytes(&piece);
-        if (bytes.length == 0) {
-            break;
-        }
-        CHECK_OK(taker.restore_piece(taker.context, bytes));
-    }
-    giver.snapshot_end(giver.context);
-    CHECK_OK(taker.restore_end(taker.context, true));
-    assert_true(book_digest(from) == book_digest(to));
-}
-
 /* A new replica, which leads from now on. */
 static void change_leader(struct trial *trial)
 {
-    struct book *next = open_book();
-    restore(trial->leader, next);
+    struct book *next = book_lab_open(SHARD, &pools);
+    book_lab_copy(trial->leader, next);
     book_close(&trial->follower);
     trial->follower = trial->leader;
     trial->leader = next;
@@ -618,8 +558,8 @@ static void run_seed(uint64_t seed)
     static struct trial trial;
     model = (struct model){.count = 1};
     trial = (struct trial){.model = &model,
-                           .leader = open_book(),
-                           .follower = open_book(),
+                           .leader = book_lab_open(SHARD, &pools),
+                           .follower = book_lab_open(SHARD, &pools),
                            .random = seed,
                            .now_ms = INT64_C(1700000000000)};
     for (uint32_t i = 0; i < COMMAND_COUNT; i++) {

@@ -1,6 +1,7 @@
 /* Tasks from submission to their end, over a few nodes: tests/shard/task_lab.h.
  */
 
+#include "tests/shard/book_lab.h"
 #include "tests/shard/task_lab.h"
 #include "tests/support/check.h"
 
@@ -902,23 +903,6 @@ static void what_was_to_be_purged_can_be_after_a_change_of_leader(void **state)
 
 /* ---- snapshots ---- */
 
-static void copy_book(struct machine from, struct machine to)
-{
-    static uint8_t buffer[1u << 16];
-    CHECK_OK(from.snapshot_begin(from.context));
-    CHECK_OK(to.restore_begin(to.context));
-    for (bool is_over = false; !is_over;) {
-        struct writer piece = writer_of(buffer, 1000);
-        CHECK_OK(from.snapshot_next(from.context, &piece));
-        is_over = writer_bytes(&piece).length == 0;
-        if (!is_over) {
-            CHECK_OK(to.restore_piece(to.context, writer_bytes(&piece)));
-        }
-    }
-    from.snapshot_end(from.context);
-    CHECK_OK(to.restore_end(to.context, true));
-}
-
 static void a_snapshot_holds_all_that_is_durable(void **state)
 {
     (void)state;
@@ -938,8 +922,7 @@ static void a_snapshot_holds_all_that_is_durable(void **state)
     lab_work_all(lab);
     struct book *book = coordinator_book(lab_coordinator(lab, 0, 0));
     struct book *copy = coordinator_book(lab_coordinator(other, 0, 0));
-    copy_book(book_machine(book), book_machine(copy));
-    assert_int_equal(book_digest(book), book_digest(copy));
+    book_lab_copy(book, copy);
     assert_int_equal(book_next_sequence(book), book_next_sequence(copy));
     lab_close(&other);
     lab_close(&lab);
