@@ -7,7 +7,6 @@
 #include "base/scope.h"
 #include "shard/shard_map.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 

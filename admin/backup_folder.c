@@ -88,7 +88,8 @@ void backup_folder_clear(struct backup_folder *folder)
     posix_disk_close(&folder->disk);
 }
 
-const char *backup_folder_name(const struct backup_folder *folder)
+/* Its own name, by which the journal tells of it. */
+static const char *name_of(const struct backup_folder *folder)
 {
     const char *slash = strrchr(folder->path.text, '/');
     return slash && slash[1] ? slash + 1 : folder->path.text;
@@ -265,8 +266,7 @@ enum exit_code backup_folder_note(const struct backup_folder *folder,
     char id[NOTE_BYTES];
     json_t *answer = NULL;
     write_list(list, chosen, folder->manifest.shard_count);
-    (void)snprintf(id, sizeof id, "%.*s", NOTE_BYTES - 1,
-                   backup_folder_name(folder));
+    (void)snprintf(id, sizeof id, "%.*s", NOTE_BYTES - 1, name_of(folder));
     json_t *args = json_pack("{s:s, s:s}", "id", id, "shards", list);
     struct remote_question question = {
         .verb = verb, .args = args, .changes = true};

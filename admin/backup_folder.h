@@ -36,9 +36,6 @@ enum exit_code backup_folder_init(struct backup_folder *out,
                                   const struct command *command);
 void backup_folder_clear(struct backup_folder *folder);
 
-/* The folder's own name, by which the journal tells of it. */
-const char *backup_folder_name(const struct backup_folder *folder);
-
 struct backup_damage {
     char file[BACKUP_FILE_NAME_BYTES];
     uint64_t offset; /* UINT64_MAX: of the whole file */

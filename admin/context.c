@@ -3,7 +3,6 @@
 #include "admin/config_file.h"
 #include "base/posix/posix_folder.h"
 #include "base/scope.h"
-#include "config/identity.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -202,10 +201,11 @@ static json_t *encode(const struct context *context)
                      nodes);
 }
 
-enum err context_save(const struct context *context,
-                      const struct command *command,
-                      const char *name,
-                      struct err_detail *why)
+/* Also ERR_EXISTS. */
+static enum err save(const struct context *context,
+                     const struct command *command,
+                     const char *name,
+                     struct err_detail *why)
 {
     struct path path;
     const struct files *files = command->world->files;
@@ -409,7 +409,7 @@ enum err context_add(struct context *out,
         err = make_absolute(out, why);
     }
     if (!err) {
-        err = context_save(out, command, name, why);
+        err = save(out, command, name, why);
     }
     return err ? err : use_if_alone(command, name, why);
 }

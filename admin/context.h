@@ -45,11 +45,6 @@ FALLIBLE context_load(struct context *out,
                       const char *name,
                       struct err_detail *why);
 
-/* Also ERR_EXISTS. */
-FALLIBLE context_save(const struct context *context,
-                      const struct command *command,
-                      const char *name,
-                      struct err_detail *why);
 FALLIBLE context_remove(const struct command *command,
                         const char *name,
                         struct err_detail *why);

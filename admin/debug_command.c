@@ -4,7 +4,6 @@
 #include "admin/debug_gather.h"
 #include "base/scope.h"
 
-#include <inttypes.h>
 #include <string.h>
 #include <time.h>
 

@@ -1,6 +1,5 @@
 #include "admin/debug_redact.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -7,7 +7,6 @@
 #include "base/scope.h"
 #include "base/time_units.h"
 #include "config/founding.h"
-#include "config/identity.h"
 #include "config/units.h"
 
 #include <signal.h>

@@ -1,7 +1,6 @@
 #include "admin/events_command.h"
 
 #include "admin/answer.h"
-#include "admin/human.h"
 #include "admin/interrupt.h"
 #include "admin/reading.h"
 #include "admin/store_print.h"

@@ -1,6 +1,5 @@
 #include "admin/key_session.h"
 
-#include "base/scope.h"
 #include "base/time_units.h"
 #include "config/bundle.h"
 #include "config/trust.h"

@@ -1,6 +1,5 @@
 #include "admin/man_command.h"
 
-#include "base/scope.h"
 #include "config/path.h"
 
 #include <stdlib.h>

@@ -4,7 +4,6 @@
 #include "admin/waiting.h"
 #include "base/scope.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 /* Of a node as the meta group's leader sees it. */

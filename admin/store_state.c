@@ -1,6 +1,5 @@
 #include "admin/store_state.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,7 +1,6 @@
 #include "admin/table.h"
 
 #include "admin/human.h"
-#include "base/scope.h"
 #include "base/utf8.h"
 
 #include <assert.h>

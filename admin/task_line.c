@@ -40,7 +40,8 @@ static size_t packed_bytes(const json_t *value)
     return bytes;
 }
 
-enum err task_line_pack(struct task_line *line, const json_t *payload)
+/* Give it a JSON value as its payload. */
+static enum err pack_payload(struct task_line *line, const json_t *payload)
 {
     uint8_t *at = NULL;
     size_t bytes = packed_bytes(payload);
@@ -169,7 +170,7 @@ static enum err read_field(struct task_line *line,
     struct task_spec *spec = &line->spec;
     switch (field) {
     case FIELD_PAYLOAD:
-        return task_line_pack(line, value);
+        return pack_payload(line, value);
     case FIELD_KEY:
         return read_text(&spec->key, "key", value, why);
     case FIELD_ORDER:
@@ -248,5 +249,5 @@ enum err task_line_read(struct task_line *line,
                     error.column);
         return ERR_INVALID;
     }
-    return is_spec ? read_spec(line, why) : task_line_pack(line, line->root);
+    return is_spec ? read_spec(line, why) : pack_payload(line, line->root);
 }

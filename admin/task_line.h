@@ -40,7 +40,4 @@ FALLIBLE task_line_read(struct task_line *line,
                         const struct task_spec *standard,
                         struct err_detail *why);
 
-/* Give it a JSON value as its payload. ERR_MEMORY */
-FALLIBLE task_line_pack(struct task_line *line, const json_t *payload);
-
 #endif

@@ -126,7 +126,9 @@ json_t *task_output_value(struct bytes output)
                                 : task_payload_value(output);
 }
 
-void task_output_add(json_t *object, struct bytes output, bool is_command)
+/* {"exit", "signal"?, "stdout", "stderr", "cut"?}, into `object`; or "output",
+ * task_output_value(), or "output_hex". */
+static void add_output(json_t *object, struct bytes output, bool is_command)
 {
     struct task_command_result result;
     if (is_command && task_command_result_read(&result, output)) {
@@ -197,7 +199,7 @@ static json_t *json_of(const struct task_output *output,
                                   json_integer(end->accepted_ms));
         (void)json_object_set_new(object, "ended_ms",
                                   json_integer(end->ended_ms));
-        task_output_add(object, end->output, output->is_command);
+        add_output(object, end->output, output->is_command);
     }
     return object;
 }

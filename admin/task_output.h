@@ -32,10 +32,6 @@ json_t *task_payload_value(struct bytes payload);
 /* What a function wrote: so, too; but a character alone is a text. */
 json_t *task_output_value(struct bytes output);
 
-/* {"exit", "signal"?, "stdout", "stderr", "cut"?}, into `object`; or "output",
- * task_output_value(), or "output_hex". */
-void task_output_add(json_t *object, struct bytes output, bool is_command);
-
 struct task_output {
     const struct command *command;
     const char *what; /* a task is by its number: "line", "item" */

@@ -503,8 +503,9 @@ static void show_progress(void *context, const struct task_job_sum *sum)
 
 /* ---- all of it ---- */
 
-enum exit_code task_job_code(const struct task_job_sum *sum,
-                             uint64_t broken_count)
+/* What a job has come to: also how the programs end that wait for one. */
+static enum exit_code code_of(const struct task_job_sum *sum,
+                              uint64_t broken_count)
 {
     if (sum->rejected + broken_count > 0) {
         return sum->accepted > 0 ? EXIT_CODE_PARTIAL : EXIT_CODE_REFUSED;
@@ -556,7 +557,7 @@ static enum exit_code run_job(struct submit *submit, bool keeps_order)
                     "shows it, `troupe task cancel` ends it");
         return EXIT_CODE_PARTIAL;
     }
-    return code ? code : task_job_code(&sum, submit->broken_count);
+    return code ? code : code_of(&sum, submit->broken_count);
 }
 
 static enum exit_code open_input(struct submit *submit)

@@ -80,8 +80,4 @@ enum exit_code task_take_id(uint64_t *out,
                             const struct command *command,
                             const char *text);
 
-/* What a job has come to: also how the programs end that wait for one. */
-enum exit_code task_job_code(const struct task_job_sum *sum,
-                             uint64_t broken_count);
-
 #endif

@@ -2,7 +2,6 @@
 
 #include "base/pack.h"
 #include "base/posix/posix_files.h"
-#include "base/scope.h"
 #include "bench/process.h"
 #include "client/client.h"
 #include "config/config.h"

@@ -10,7 +10,6 @@
 #include "transport/endpoint.h"
 #include "transport/nng_network.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>

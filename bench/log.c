@@ -6,7 +6,6 @@
 #include "bench/process.h"
 #include "store/wal_format.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,6 @@
 #include "bench/task_cluster.h"
 
 #include "bench/process.h"
-#include "node/workers.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -30,7 +30,7 @@ static void wake(struct group *group)
     group->home.wake(group->home.context, group);
 }
 
-void group_fail(struct group *group, enum err err, const char *what)
+static void fail(struct group *group, enum err err, const char *what)
 {
     if (!group->is_failed) {
         group->is_failed = true;
@@ -316,7 +316,7 @@ static void apply_committed(struct group *group)
             group->has_restored = false;
         }
         if (err) {
-            group_fail(group, err, "an entry cannot be applied");
+            fail(group, err, "an entry cannot be applied");
             return;
         }
         group->applied = entry->index;

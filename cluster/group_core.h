@@ -134,8 +134,6 @@ struct group {
 /* What follows from an event: apply, answer, begin what is due. */
 void group_go_on(struct group *group);
 
-void group_fail(struct group *group, enum err err, const char *what);
-
 /* ---- of group_snapshot.c ---- */
 
 /* Find our newest snapshot and put the machine into its state. Blocks. */

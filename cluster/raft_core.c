@@ -65,7 +65,7 @@ bool raft_core_is_writing(const struct raft *raft)
            raft->log.stable < raft_core_last_index(raft);
 }
 
-uint64_t raft_core_save(struct raft *raft, const struct wal_record *record)
+static uint64_t save_record(struct raft *raft, const struct wal_record *record)
 {
     return raft->config.effects.save(raft->config.effects.context, record);
 }
@@ -75,7 +75,7 @@ void raft_core_save_vote(struct raft *raft)
     if (HAS_FAULT(raft, FORGET_VOTE)) {
         return;
     }
-    raft->term_write = raft_core_save(
+    raft->term_write = save_record(
         raft, &(struct wal_record){
                   .kind = WAL_VOTE, .term = raft->term, .vote = raft->vote});
 }
@@ -125,11 +125,11 @@ enum err raft_core_append(struct raft *raft, const struct raft_entry *entry)
         return err;
     }
     uint64_t number =
-        raft_core_save(raft, &(struct wal_record){.kind = WAL_ENTRY,
-                                                  .type = (uint8_t)entry->type,
-                                                  .index = entry->index,
-                                                  .term = entry->term,
-                                                  .bytes = entry->bytes});
+        save_record(raft, &(struct wal_record){.kind = WAL_ENTRY,
+                                               .type = (uint8_t)entry->type,
+                                               .index = entry->index,
+                                               .term = entry->term,
+                                               .bytes = entry->bytes});
     raft_log_writing(&raft->log, number, entry->index);
     return ERR_NONE;
 }
@@ -140,7 +140,7 @@ void raft_core_save_snapshot(struct raft *raft, uint64_t last)
     struct writer writer = writer_of(buffer, sizeof buffer);
     raft_configuration_encode(
         raft_configuration_at(raft, raft->log.snapshot_index), &writer);
-    uint64_t number = raft_core_save(
+    uint64_t number = save_record(
         raft, &(struct wal_record){.kind = WAL_SNAPSHOT,
                                    .index = raft->log.snapshot_index,
                                    .term = raft->log.snapshot_term,

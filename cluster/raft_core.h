@@ -106,7 +106,6 @@ void raft_core_send(struct raft *raft, struct raft_message *message);
 void raft_core_tell_change(struct raft *raft);
 bool raft_core_is_term_durable(const struct raft *raft);
 bool raft_core_is_writing(const struct raft *raft);
-uint64_t raft_core_save(struct raft *raft, const struct wal_record *record);
 void raft_core_save_vote(struct raft *raft);
 void raft_core_follow(struct raft *raft,
                       uint64_t now_ns,

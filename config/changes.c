@@ -1,9 +1,7 @@
 #include "config/changes.h"
 
-#include "base/scope.h"
 #include "config/content.h"
 
-#include <assert.h>
 #include <sodium.h>
 #include <stdlib.h>
 

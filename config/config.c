@@ -7,7 +7,6 @@
 #include "config/rules.h"
 #include "config/schema.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 

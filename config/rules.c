@@ -4,7 +4,6 @@
 #include "config/address.h"
 #include "config/nearest.h"
 #include "config/schema.h"
-#include "config/units.h"
 
 #include <assert.h>
 #include <inttypes.h>

@@ -1,8 +1,5 @@
 #include "node/control.h"
 
-#include "base/owner.h"
-#include "base/pack.h"
-#include "base/scope.h"
 #include "base/time_units.h"
 #include "base/utf8.h"
 #include "node/control_core.h"

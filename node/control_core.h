@@ -336,12 +336,6 @@ FALLIBLE control_move_back(struct control_request *request,
                            uint32_t shard,
                            struct err_detail *why);
 
-/* A text list of names. */
-void control_write_place(const struct control *control,
-                         struct fields *fields,
-                         const char *key,
-                         const struct shard_place *place);
-
 /* Over the members that shall hold shards. */
 void control_write_balance(struct fields *fields,
                            const char *key,

@@ -4,7 +4,6 @@
 
 #include "node/control_core.h"
 
-#include "base/pack.h"
 #include "base/time_units.h"
 #include "shard/task_schedule.h"
 

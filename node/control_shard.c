@@ -24,10 +24,11 @@ static void write_item(const struct control *control,
     pack_text(fields_item(list), name ? name : "?");
 }
 
-void control_write_place(const struct control *control,
-                         struct fields *fields,
-                         const char *key,
-                         const struct shard_place *place)
+/* A text list of names. */
+static void write_place(const struct control *control,
+                        struct fields *fields,
+                        const char *key,
+                        const struct shard_place *place)
 {
     struct fields list = fields_list(fields, key);
     for (uint32_t i = 0; i < place->replica_count; i++) {
@@ -86,7 +87,7 @@ static void write_move(const struct control *control,
     write_known(fields, "moved_ms", move != NULL,
                 move ? (uint64_t)move->at_ms : 0);
     if (move) {
-        control_write_place(control, fields, "moved_from", &move->from);
+        write_place(control, fields, "moved_from", &move->from);
     } else {
         fields_nil(fields, "moved_from");
     }
@@ -108,7 +109,7 @@ static void write_shard(const struct control *control,
     write_known(fields, "term", look->is_heard, report->term);
     fields_text(fields, "state", state_names[look->state]);
     write_replicas(control, report, fields);
-    control_write_place(control, fields, "wanted", place);
+    write_place(control, fields, "wanted", place);
     write_known(fields, "rate", look->is_heard && report->at_ms != 0,
                 report->rate);
     write_known(fields, "applied", look->is_heard, report->applied_index);
@@ -191,7 +192,7 @@ enum err control_shard_locate(const struct control_request *request,
     control_write_node(control, fields, "owner", place->replicas[0]);
     control_write_node(control, fields, "leader",
                        host_leader(control->config.host, shard));
-    control_write_place(control, fields, "replicas", place);
+    write_place(control, fields, "replicas", place);
     return ERR_NONE;
 }
 
@@ -218,8 +219,8 @@ static void write_line(const struct control *control,
     fields_text(&fields, "kind", is_move ? "moved" : "led");
     if (is_move) {
         fields_uint(&fields, "map_version", line->map_version);
-        control_write_place(control, &fields, "from", &line->from);
-        control_write_place(control, &fields, "to", &line->to);
+        write_place(control, &fields, "from", &line->from);
+        write_place(control, &fields, "to", &line->to);
     } else {
         control_write_node(control, &fields, "leader_before",
                            line->leader_before);

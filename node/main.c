@@ -11,7 +11,6 @@
 #include "node/links.h"
 #include "node/node.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdbool.h>

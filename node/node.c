@@ -24,7 +24,6 @@
 #include "shard/host.h"
 #include "shard/router.h"
 
-#include <assert.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,6 @@
 
 #include <dlfcn.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/posix/posix_stream.h"
 #include "base/spawn_wire.h"

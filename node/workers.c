@@ -6,14 +6,12 @@
 
 #include "node/workers.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/owner.h"
 #include "base/posix/posix_children.h"
-#include "base/scope.h"
 #include "node/processes.h"
 #include "node/threads.h"
 

@@ -1,6 +1,5 @@
 #include "shard/host_core.h"
 
-#include "base/owner.h"
 #include "base/pack.h"
 #include "base/scope.h"
 #include "shard/placement.h"

@@ -1,8 +1,6 @@
 #include "shard/host_core.h"
 
-#include "base/owner.h"
 #include "base/pack.h"
-#include "base/scope.h"
 
 #include <assert.h>
 #include <stdlib.h>

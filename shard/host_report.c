@@ -2,7 +2,6 @@
 
 #include "base/owner.h"
 #include "base/pack.h"
-#include "base/scope.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,8 +6,6 @@
 
 #include "shard/host_core.h"
 
-#include "base/scope.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

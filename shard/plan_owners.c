@@ -7,8 +7,6 @@
 
 #include "shard/plan.h"
 
-#include <assert.h>
-
 static void give(struct plan *plan, uint32_t shard, uint16_t site)
 {
     struct holding *holding = &plan->holdings[shard];

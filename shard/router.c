@@ -1,7 +1,6 @@
 #include "shard/router.h"
 
 #include "base/owner.h"
-#include "base/scope.h"
 #include "base/time_units.h"
 #include "shard/archive_wire.h"
 #include "shard/router_core.h"

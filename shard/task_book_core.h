@@ -140,9 +140,6 @@ void list_push(struct task_list *list, struct task *task);
 void list_remove(struct task_list *list, struct task *task);
 
 struct task *table_find_id(const struct task_table *table, uint64_t id);
-/* ERR_MEMORY */
-FALLIBLE table_add_id(struct task_table *table, struct task *task);
-void table_remove_id(struct task_table *table, struct task *task);
 
 uint64_t key_hash(struct bytes pool, struct bytes key);
 struct task *table_find_key(const struct task_table *table,

@@ -135,12 +135,12 @@ struct task *table_find_id(const struct task_table *table, uint64_t id)
     return task;
 }
 
-enum err table_add_id(struct task_table *table, struct task *task)
+static enum err add_id(struct task_table *table, struct task *task)
 {
     return add(table, &by_id, task);
 }
 
-void table_remove_id(struct task_table *table, struct task *task)
+static void remove_id(struct task_table *table, struct task *task)
 {
     take_out(table, &by_id, task);
 }
@@ -478,12 +478,12 @@ static void leave_ended(struct task *task)
 
 enum err state_add(struct book_state *state, struct task *task)
 {
-    enum err err = table_add_id(&state->by_id, task);
+    enum err err = add_id(&state->by_id, task);
     bool has_key = task->extra && task->extra->key_hash != 0;
     if (!err && has_key && !task->is_pending) {
         err = table_add_key(&state->by_key, task);
         if (err) {
-            table_remove_id(&state->by_id, task);
+            remove_id(&state->by_id, task);
         }
     }
     if (err) {
@@ -501,7 +501,7 @@ enum err state_add(struct book_state *state, struct task *task)
 
 void state_remove(struct book_state *state, struct task *task)
 {
-    table_remove_id(&state->by_id, task);
+    remove_id(&state->by_id, task);
     if (task->extra && task->extra->key_hash != 0) {
         table_remove_key(&state->by_key, task);
     }

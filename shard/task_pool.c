@@ -3,7 +3,6 @@
 #include "base/pack.h"
 #include "shard/task_schedule.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -134,8 +133,9 @@ void task_pool_defaults(struct task_pool *pool)
     }
 }
 
-void task_pool_of_settings(struct task_pool *out,
-                           const struct settings_pool *settings)
+/* As `cluster.pools` has it; the rest are defaults. */
+static void pool_of_settings(struct task_pool *out,
+                             const struct settings_pool *settings)
 {
     task_pool_defaults(out);
     memcpy(out->name, settings->name, sizeof out->name);
@@ -574,7 +574,7 @@ enum err task_pools_of_settings(struct task_pools *out,
     enum err err = ERR_NONE;
     for (uint32_t i = 0; i < settings->cluster.pool_count && !err; i++) {
         struct task_pool pool;
-        task_pool_of_settings(&pool, &settings->cluster.pools[i]);
+        pool_of_settings(&pool, &settings->cluster.pools[i]);
         err = task_pools_set(&pools, &pool);
     }
     if (!err) {

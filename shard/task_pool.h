@@ -108,10 +108,6 @@ struct task_pools {
  * yet: TASK_EXEC with no commands. */
 void task_pool_defaults(struct task_pool *pool);
 
-/* As `cluster.pools` has it; the rest are defaults. */
-void task_pool_of_settings(struct task_pool *out,
-                           const struct settings_pool *settings);
-
 /* Free what it has; all zero then. */
 void task_pool_clear(struct task_pool *pool);
 /* Into `out`, which holds nothing. ERR_MEMORY */

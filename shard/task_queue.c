@@ -2,7 +2,6 @@
 
 #include "base/hash.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 #define ORDER_SLOT_COUNT_MIN 64u
@@ -19,7 +18,7 @@ void chain_push(struct task_chain *chain, struct task *task)
     chain->count++;
 }
 
-void chain_push_front(struct task_chain *chain, struct task *task)
+static void push_front(struct task_chain *chain, struct task *task)
 {
     task->previous = NULL;
     task->next = chain->first;
@@ -135,7 +134,7 @@ enum err ready_push(struct ready_queue *queue,
             settings, bytes_of(tenant->name, tenant->name_bytes));
         enter_ring(queue, task->priority, tenant);
     }
-    (is_in_front ? chain_push_front : chain_push)(&tenant->ready, task);
+    (is_in_front ? push_front : chain_push)(&tenant->ready, task);
     queue->count++;
     return ERR_NONE;
 }

@@ -23,7 +23,6 @@ struct task_chain {
 };
 
 void chain_push(struct task_chain *chain, struct task *task);
-void chain_push_front(struct task_chain *chain, struct task *task);
 void chain_remove(struct task_chain *chain, struct task *task);
 
 /* ---- ready ---- */

@@ -8,8 +8,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "base/scope.h"
-
 struct posix_disk {
     int folder;
     struct disk table;

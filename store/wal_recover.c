@@ -1,6 +1,5 @@
 #include "store/wal_recover.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>

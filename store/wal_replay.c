@@ -1,6 +1,5 @@
 #include "store/wal_replay.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 

@@ -2,7 +2,6 @@
 
 #include "base/scope.h"
 #include "config/secret.h"
-#include "transport/handshake.h"
 
 #include <assert.h>
 #include <sodium.h>

@@ -1,7 +1,6 @@
 #include "transport/calls.h"
 
 #include "base/owner.h"
-#include "base/scope.h"
 #include "base/time_units.h"
 #include "transport/calls_wire.h"
 

@@ -2,8 +2,6 @@
 
 #include "base/pack.h"
 
-#include <assert.h>
-
 #define QUESTION_COUNT 6 /* elements */
 #define ANSWER_COUNT 5
 #define HEAD_COUNT 3

@@ -1,6 +1,5 @@
 #include "transport/inbox.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 void inbox_init(struct inbox *inbox, size_t message_bytes_max, bool is_lossy)

@@ -8,16 +8,9 @@
 #ifndef TRANSPORT_NNG_NETWORK_H
 #define TRANSPORT_NNG_NETWORK_H
 
-#include "base/err.h"
 #include "base/network.h"
 
 /* tcp, ipc, ws and inproc URLs. Has no state of its own; any thread. */
 const struct network *nng_network(void);
-
-/*
- * Free what NNG keeps for the whole process. Only at a program's very end,
- * when no socket is left.
- */
-void nng_network_finish(void);
 
 #endif

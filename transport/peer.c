@@ -2,7 +2,6 @@
 
 #include "base/backoff.h"
 #include "base/owner.h"
-#include "base/scope.h"
 #include "base/time_units.h"
 #include "config/secret.h"
 

@@ -1,7 +1,5 @@
 #include "base/posix/posix_children.h"
 
-#include "base/scope.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

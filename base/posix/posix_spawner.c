@@ -1,6 +1,5 @@
 #include "base/posix/posix_spawner.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

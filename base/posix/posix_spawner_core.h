@@ -47,7 +47,6 @@ struct shared {
 };
 
 struct spawner_command; /* of posix_spawner_command.c */
-struct spawner_task;    /* of posix_spawner_plugin.c */
 struct spawner_plugin;
 
 struct spawner {

@@ -11,9 +11,11 @@
 #include <string.h>
 
 #include "admin/backup_command.h"
-#include "admin/backup_folder.h"
+#include "admin/backup_file.h"
+#include "admin/backup_manifest.h"
 #include "base/hash.h"
 #include "base/posix/posix_files.h"
+#include "store/posix_disk.h"
 #include "tests/support/terminal.h"
 
 #define SHARD_COUNT 8

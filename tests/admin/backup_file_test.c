@@ -3,7 +3,6 @@
 #include "tests/support/check.h"
 
 #include "base/hash.h"
-#include "shard/archive_wire.h"
 #include "tests/sim/sim_disk.h"
 
 #include <stdlib.h>

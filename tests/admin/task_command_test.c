@@ -15,7 +15,6 @@
 #include "admin/nouns.h"
 #include "admin/pack_json.h"
 #include "base/pack.h"
-#include "base/posix/posix_files.h"
 #include "client/client.h"
 #include "shard/host_service.h"
 #include "shard/task_request.h"

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/scope.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/seeded.h"
 

@@ -1,12 +1,10 @@
 #include "tests/support/check.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include "config/address.h"
 #include "config/nearest.h"
 #include "config/schema.h"
-#include "config/units.h"
 
 static const struct schema_key *key_at(uint32_t index)
 {

@@ -9,7 +9,6 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-#include "base/scope.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/seeded.h"
 #include "tests/support/test_identity.h"

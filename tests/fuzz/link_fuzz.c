@@ -10,7 +10,6 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-#include "base/scope.h"
 #include "base/time_units.h"
 #include "transport/link.h"
 

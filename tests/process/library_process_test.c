@@ -13,7 +13,6 @@
 #include "base/posix/posix_entropy.h"
 #include "base/posix/posix_files.h"
 #include "base/posix/posix_latch.h"
-#include "base/scope.h"
 #include "config/founding.h"
 #include "config/identity.h"
 #include "troupe/client.h"

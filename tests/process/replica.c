@@ -13,7 +13,6 @@
 #include "tests/support/seeded.h"
 #include "tests/support/test_identity.h"
 #include "transport/endpoint.h"
-#include "transport/nng_network.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -15,7 +15,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/owner.h"
 #include "base/posix/posix_helper.h"
 #include "base/posix/posix_reactor.h"
 #include "base/spawn_wire.h"

@@ -3,7 +3,6 @@
 #include "base/pack.h"
 #include "tests/support/check.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

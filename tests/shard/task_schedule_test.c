@@ -3,7 +3,6 @@
 
 #include "shard/task_schedule.h"
 
-#include "base/pack.h"
 #include "base/time_units.h"
 #include "tests/shard/task_lab.h"
 #include "tests/support/check.h"

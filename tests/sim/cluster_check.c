@@ -2,7 +2,6 @@
  * The promises of consensus, checked after every turn of every node.
  */
 
-#include "base/time_units.h"
 #include "store/raft_configuration.h"
 #include "tests/sim/cluster_sim_core.h"
 

@@ -8,7 +8,6 @@
 #include "store/raft_configuration.h"
 #include "tests/sim/cluster_sim_core.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <string.h>
 

@@ -1,7 +1,6 @@
 #include "tests/sim/link_sim.h"
 
 #include "base/log.h"
-#include "base/scope.h"
 #include "base/time_units.h"
 #include "tests/sim/world.h"
 #include "tests/support/test_identity.h"

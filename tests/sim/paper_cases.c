@@ -1,7 +1,5 @@
 #include "tests/sim/paper_cases.h"
 
-#include "store/raft_configuration.h"
-
 #include <assert.h>
 #include <string.h>
 

@@ -11,7 +11,6 @@
 #include "tests/sim/shard_sim_core.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 

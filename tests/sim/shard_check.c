@@ -2,7 +2,6 @@
  * The promises of the simulator of shards.
  */
 
-#include "base/hash.h"
 #include "shard/placement.h"
 #include "shard/shard_balance.h"
 #include "tests/sim/shard_sim_core.h"

@@ -6,7 +6,6 @@
 #include "base/owner.h"
 #include "tests/sim/shard_sim_core.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <string.h>
 

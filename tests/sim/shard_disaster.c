@@ -7,7 +7,6 @@
 
 #include "tests/sim/shard_sim_core.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -7,7 +7,6 @@
 #include "tests/sim/shard_sim_core.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

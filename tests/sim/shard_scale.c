@@ -8,7 +8,6 @@
 #include "transport/endpoint.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,6 @@
 #include "tests/support/check.h"
 
 #include "config/identity.h"
-#include "tests/support/seeded.h"
 #include "tests/transport/fake_network.h"
 #include "transport/bus.h"
 

@@ -2,7 +2,6 @@
 
 #include <sodium.h>
 
-#include "base/scope.h"
 #include "config/identity.h"
 #include "tests/support/seeded.h"
 #include "tests/transport/noise_vectors.h"

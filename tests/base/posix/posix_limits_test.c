@@ -1,6 +1,5 @@
 #include "tests/support/check.h"
 
-#include <stdbool.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>

@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <semaphore.h>
-#include <stdbool.h>
 
 #include "base/owner.h"
 #include "base/posix/posix_clock.h"
