@@ -117,6 +117,12 @@ static void say_ready(const struct control *control,
         say(saying, "pool %s is paused", pool->name);
     } else if (count == 0 || pool->workers == 0) {
         say(saying, "pool %s has no workers on any node", pool->name);
+    } else if (pool->handler == TASK_FUNCTION &&
+               !dispatcher_is_asked(control->config.dispatcher, pool->name)) {
+        say(saying,
+            "no node has asked for tasks of pool %s: is there a program with "
+            "its function %s among them?",
+            pool->name, pool->function);
     } else {
         say(saying,
             "no worker of pool %s is free: it has %" PRIu32 " on each of %s",

@@ -971,6 +971,15 @@ bool dispatcher_is_short(const struct dispatcher *dispatcher)
     return false;
 }
 
+bool dispatcher_is_asked(const struct dispatcher *dispatcher, const char *pool)
+{
+    const struct desk *desk = dispatcher->desks;
+    while (desk && strcmp(desk->name, pool) != 0) {
+        desk = desk->next;
+    }
+    return desk && desk->credits;
+}
+
 uint64_t dispatcher_ready(const struct dispatcher *dispatcher, const char *pool)
 {
     uint64_t ready = 0;

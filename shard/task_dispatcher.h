@@ -112,6 +112,9 @@ void dispatcher_tick(struct dispatcher *dispatcher);
 uint64_t dispatcher_due_ns(const struct dispatcher *dispatcher);
 void dispatcher_turn_end(struct dispatcher *dispatcher);
 
+/* Whether any agent has asked for tasks of this pool. */
+bool dispatcher_is_asked(const struct dispatcher *dispatcher, const char *pool);
+
 /* How many tasks of a pool are ready here, for the digest of the bus: [[pool,
  * count] ...]; 0 are left out. */
 void dispatcher_write_load(const struct dispatcher *dispatcher,

@@ -254,19 +254,27 @@ enum err task_pool_copy(struct task_pool *out, const struct task_pool *from)
 
 /* ---- validation ---- */
 
+static enum err check_number(const struct field *field,
+                             uint64_t number,
+                             struct err_detail *why)
+{
+    if (number >= field->min && number <= field->max) {
+        return ERR_NONE;
+    }
+    err_explain(why, "%" PRIu64 " is not between %" PRIu64 " and %" PRIu64,
+                number, field->min, field->max);
+    return ERR_INVALID;
+}
+
 static enum err check_numbers(const struct task_pool *pool,
                               struct err_detail *why)
 {
     for (size_t i = 0; i < FIELD_COUNT; i++) {
         const struct field *field = &fields[i];
-        if (!is_number(field)) {
-            continue;
-        }
-        uint64_t number = number_of(pool, field);
-        if (number < field->min || number > field->max) {
-            err_explain(
-                why, "%s: %" PRIu64 " is not between %" PRIu64 " and %" PRIu64,
-                field->name, number, field->min, field->max);
+        struct err_detail what;
+        if (is_number(field) &&
+            check_number(field, number_of(pool, field), &what)) {
+            err_explain(why, "%s: %s", field->name, what.text);
             return ERR_INVALID;
         }
     }
@@ -783,7 +791,22 @@ static void read_schedules(struct reader *reader,
     }
 }
 
-static void read_handler(struct reader *reader, struct task_pool *pool)
+/* It may not even go into its place. */
+static void read_number(struct reader *reader,
+                        struct task_pool *pool,
+                        const struct field *field,
+                        struct err_detail *why)
+{
+    uint64_t number = pack_read_uint(reader);
+    if (!reader->failed && check_number(field, number, why)) {
+        reader->failed = true;
+    }
+    set_number(pool, field, number);
+}
+
+static void read_handler(struct reader *reader,
+                         struct task_pool *pool,
+                         struct err_detail *why)
 {
     struct bytes name = pack_read_str(reader);
     bool is_known = false;
@@ -793,7 +816,12 @@ static void read_handler(struct reader *reader, struct task_pool *pool)
             is_known = true;
         }
     }
-    reader->failed = !is_known;
+    if (!reader->failed && !is_known) {
+        err_explain(why, "`%.*s` is none; exec, function or plugin are allowed",
+                    (int)(name.length < 32 ? name.length : 32),
+                    (const char *)name.data);
+        reader->failed = true;
+    }
 }
 
 /* What it says into `why` stands under the field. */
@@ -805,10 +833,8 @@ static void read_field(struct reader *reader,
     void *at = member(pool, field->at);
     switch (field->kind) {
     case FIELD_U32:
-        set_number(pool, field, pack_read_uint_to(reader, UINT32_MAX));
-        break;
     case FIELD_U64:
-        set_number(pool, field, pack_read_uint(reader));
+        read_number(reader, pool, field, why);
         break;
     case FIELD_BOOL:
         set_number(pool, field, pack_read_bool(reader));
@@ -824,7 +850,7 @@ static void read_field(struct reader *reader,
         read_list(reader, at, member(pool, field->count_at));
         break;
     case FIELD_HANDLER:
-        read_handler(reader, pool);
+        read_handler(reader, pool, why);
         break;
     case FIELD_SHARES:
         read_shares(reader, pool);

@@ -129,7 +129,8 @@ static void says_where_and_what_is_wrong(void **state)
     refuses("- name: a\n- name: b\n  workers: 2000\n",
             "p.yaml:2:3: workers: 2000 is not between 0 and 1024");
     refuses("name: a\nhandler: magic\n",
-            "p.yaml:1:1: handler: not what it should be");
+            "p.yaml:1:1: handler: `magic` is none; exec, function or plugin "
+            "are allowed");
     refuses("pools: none\n", "p.yaml:1:1: a list of pools is expected");
     refuses("name: a\nshares: [3]\n",
             "p.yaml:2:10: shares: a tenant and a whole number are expected");

@@ -2121,6 +2121,11 @@ static void says_why_a_task_waits(void **state)
     check_why(id, "no worker of pool thumbs is free: it has 4 on each of "
                   "alpha, beta, gamma");
     struct task_pool pool = thumbs();
+    pool.handler = TASK_FUNCTION;
+    (void)snprintf(pool.function, sizeof pool.function, "resize");
+    set_pool(&pool);
+    check_why(id, "no node has asked for tasks of pool thumbs: is there a "
+                  "program with its function resize among them?");
     pool.is_paused = true;
     set_pool(&pool);
     check_why(id, "pool thumbs is paused");
