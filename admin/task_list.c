@@ -141,7 +141,9 @@ static enum exit_code take_part(void *context, const json_t *tasks)
     for (size_t i = 0; i < more; i++) {
         all[newest->count++] = json_incref(json_array_get(tasks, i));
     }
-    keep_newest(newest);
+    if (newest->count / 2 > newest->wanted) { /* not at each: it sorts */
+        keep_newest(newest);
+    }
     return EXIT_CODE_OK;
 }
 
@@ -177,6 +179,7 @@ enum exit_code task_list_fetch(const struct command *command,
                             .wanted = (size_t)limit};
     newest.parts.context = &newest;
     code = task_parts_read(remote, &newest.parts, &away);
+    keep_newest(&newest);
     bool is_cut = newest.count > newest.wanted;
     scoped(answer_clear) json_t *tasks = take_newest(&newest);
     if (code) {

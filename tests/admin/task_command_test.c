@@ -846,20 +846,21 @@ static void reads_lists_in_parts_and_keeps_the_newest(void **state)
 {
     (void)state;
     fake.tasks = "{\"v\":1,\"tasks\":[{\"id\":\"1-2\",\"accepted_ms\":20},{"
-                 "\"id\":\"1-1\",\"accepted_ms\":10},{\"id\":\"1-3\","
-                 "\"accepted_ms\":30}],\"cursor\":7}";
+                 "\"id\":\"1-1\",\"accepted_ms\":10},{\"id\":\"1-0\","
+                 "\"accepted_ms\":5},{\"id\":\"1-3\",\"accepted_ms\":30}],"
+                 "\"cursor\":7}";
     fake.more_tasks = "{\"v\":1,\"tasks\":[{\"id\":\"1-4\",\"accepted_ms\":40"
                       "},{\"id\":\"1-3\",\"accepted_ms\":30}],\"cursor\":"
                       "null}";
-    CHECK(run("task ls --limit 2 --node one", "") == 0);
-    CHECK(fake.since_ms == 10); /* what is older is of no use */
-    const char *first = strstr(terminal.out, "1-4");
-    const char *second = strstr(terminal.out, "1-3");
-    CHECK(first && second && first < second && !strstr(second + 1, "1-3"));
-    CHECK(!strstr(terminal.out, "1-2") && !strstr(terminal.out, "1-1"));
-    check_says("There are more: these are the newest 2.");
+    CHECK(run("task ls --limit 1 --node one", "") == 0);
+    CHECK(fake.since_ms == 20); /* what is older is of no use */
+    CHECK(strstr(terminal.out, "1-4") && !strstr(terminal.out, "1-3"));
+    check_says("There are more: these are the newest 1.");
     CHECK(run("task ls --node one", "") == 0);
-    CHECK(strstr(terminal.out, "1-1"));
+    CHECK(fake.since_ms == 0); /* there is room for all */
+    const char *third = strstr(terminal.out, "1-3");
+    const char *second = strstr(terminal.out, "1-2");
+    CHECK(third && second && third < second && !strstr(third + 1, "1-3"));
     assert_string_equal(terminal.talk, "");
 }
 
