@@ -189,6 +189,18 @@ static enum err open_to(struct fixture *fixture,
     return client_open(client, &config, why);
 }
 
+/* So many nodes, and a client of them, which the first one serves. */
+static struct client *start_and_open(struct fixture *fixture, uint32_t count)
+{
+    struct client *client = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        start(&fixture->members[i]);
+    }
+    CHECK_OK(open_to(fixture, count, CONNECT_MS, &client, NULL));
+    assert_string_equal(client_node_name(client), "n0");
+    return client;
+}
+
 static void check_ask(struct client *client,
                       uint8_t service,
                       enum err err,
@@ -215,10 +227,7 @@ static void use_identity(struct fixture *fixture,
 static void a_node_answers_a_client(void **state)
 {
     struct fixture *fixture = *state;
-    start(&fixture->members[0]);
-    scoped(client_close) struct client *client = NULL;
-    CHECK_OK(open_to(fixture, 1, CONNECT_MS, &client, NULL));
-    assert_string_equal(client_node_name(client), "n0");
+    scoped(client_close) struct client *client = start_and_open(fixture, 1);
     check_ask(client, ECHO, ERR_NONE, "hello");
     check_ask(client, FAIL, ERR_NO_QUORUM, "n7 is away");
     check_ask(client, 31, ERR_NOT_FOUND, "");
@@ -261,9 +270,7 @@ static void clients_that_have_gone_are_no_hindrance(void **state)
 static void no_answer_in_time_is_told(void **state)
 {
     struct fixture *fixture = *state;
-    start(&fixture->members[0]);
-    scoped(client_close) struct client *client = NULL;
-    CHECK_OK(open_to(fixture, 1, CONNECT_MS, &client, NULL));
+    scoped(client_close) struct client *client = start_and_open(fixture, 1);
     uint8_t *answer = NULL;
     size_t length = 0;
     CHECK_ERR(
@@ -360,9 +367,7 @@ static void revoke(void *context, struct endpoint *endpoint)
 static void a_revoked_client_is_cut_and_hears_why(void **state)
 {
     struct fixture *fixture = *state;
-    start(&fixture->members[0]);
-    scoped(client_close) struct client *client = NULL;
-    CHECK_OK(open_to(fixture, 1, CONNECT_MS, &client, NULL));
+    scoped(client_close) struct client *client = start_and_open(fixture, 1);
     scoped(trust_unref) struct trust *trust =
         trust_that_revokes(&fixture->authority, 500);
     test_node_call(station_node(fixture->members[0].station), revoke, trust);
@@ -405,11 +410,7 @@ static void stop_when_asked(void *context)
 static void what_a_node_that_ends_has_not_done_another_one_does(void **state)
 {
     struct fixture *fixture = *state;
-    start(&fixture->members[0]);
-    start(&fixture->members[1]);
-    scoped(client_close) struct client *client = NULL;
-    CHECK_OK(open_to(fixture, 2, CONNECT_MS, &client, NULL));
-    assert_string_equal(client_node_name(client), "n0");
+    scoped(client_close) struct client *client = start_and_open(fixture, 2);
     check_ask(client, ENDS, ERR_NONE, "hello");
     assert_string_equal(client_node_name(client), "n1");
     check_ask(client, ECHO, ERR_NONE, "hello");
@@ -418,11 +419,7 @@ static void what_a_node_that_ends_has_not_done_another_one_does(void **state)
 static void a_node_without_a_quorum_is_left_for_another(void **state)
 {
     struct fixture *fixture = *state;
-    start(&fixture->members[0]);
-    start(&fixture->members[1]);
-    scoped(client_close) struct client *client = NULL;
-    CHECK_OK(open_to(fixture, 2, CONNECT_MS, &client, NULL));
-    assert_string_equal(client_node_name(client), "n0");
+    scoped(client_close) struct client *client = start_and_open(fixture, 2);
     check_ask(client, PARTED, ERR_NONE, "hello");
     assert_string_equal(client_node_name(client), "n1");
     check_ask(client, PARTED, ERR_NONE, "hello");
@@ -431,10 +428,7 @@ static void a_node_without_a_quorum_is_left_for_another(void **state)
 static void that_no_node_has_a_quorum_is_told(void **state)
 {
     struct fixture *fixture = *state;
-    start(&fixture->members[0]);
-    start(&fixture->members[1]);
-    scoped(client_close) struct client *client = NULL;
-    CHECK_OK(open_to(fixture, 2, CONNECT_MS, &client, NULL));
+    scoped(client_close) struct client *client = start_and_open(fixture, 2);
     for (int i = 0; i < 5; i++) {
         check_ask(client, FAIL, ERR_NO_QUORUM, "n7 is away");
     }
@@ -458,10 +452,7 @@ static void what_is_said_when_time_is_almost_over_counts_for_the_next(
     struct fixture *fixture = *state;
     uint8_t *answer = NULL;
     size_t length = 0;
-    start(&fixture->members[0]);
-    start(&fixture->members[1]);
-    scoped(client_close) struct client *client = NULL;
-    CHECK_OK(open_to(fixture, 2, CONNECT_MS, &client, NULL));
+    scoped(client_close) struct client *client = start_and_open(fixture, 2);
     enum err err = client_ask(client, PARTED, bytes_of_text("hello"), 200,
                               &answer, &length);
     CHECK(err == ERR_NO_QUORUM || err == ERR_TIMEOUT); /* on a busy machine */
@@ -506,10 +497,7 @@ static void a_client_leaves_a_node_that_says_that_it_will_end(void **state)
 {
     struct fixture *fixture = *state;
     struct farewell farewell = {.member = &fixture->members[0]};
-    start(&fixture->members[0]);
-    start(&fixture->members[1]);
-    scoped(client_close) struct client *client = NULL;
-    CHECK_OK(open_to(fixture, 2, CONNECT_MS, &client, NULL));
+    scoped(client_close) struct client *client = start_and_open(fixture, 2);
     check_ask(client, ECHO, ERR_NONE, "hello");
     test_node_call(station_node(farewell.member->station), say_farewell,
                    &farewell);
@@ -602,9 +590,7 @@ static void many_questions_are_answered_at_a_time(void **state)
     struct fixture *fixture = *state;
     static struct crowd many;
     static struct crowd silent;
-    start(&fixture->members[0]);
-    scoped(client_close) struct client *client = NULL;
-    CHECK_OK(open_to(fixture, 1, CONNECT_MS, &client, NULL));
+    scoped(client_close) struct client *client = start_and_open(fixture, 1);
     silent = (struct crowd){.client = client, .service = SILENT, .count = 3};
     many =
         (struct crowd){.client = client, .service = ECHO, .count = CROWD_COUNT};
@@ -656,10 +642,7 @@ static void a_node_that_ends_is_left_when_it_has_answered(void **state)
     static struct crowd crowd;
     struct member *first = &fixture->members[0];
     struct farewell farewell = {.member = first};
-    start(&fixture->members[0]);
-    start(&fixture->members[1]);
-    scoped(client_close) struct client *client = NULL;
-    CHECK_OK(open_to(fixture, 2, CONNECT_MS, &client, NULL));
+    scoped(client_close) struct client *client = start_and_open(fixture, 2);
     crowd = (struct crowd){.client = client, .service = SILENT, .count = 3};
     post_crowd(&crowd);
     CHECK(test_wait(has_kept_three, first));

@@ -284,6 +284,14 @@ bool script_leads(const struct script *script, uint32_t node)
     return raft && raft_role(raft) == RAFT_LEADER;
 }
 
+static uint64_t number_on(const struct script *script,
+                          uint32_t node,
+                          uint64_t (*number)(const struct raft *raft))
+{
+    const struct raft *raft = raft_on(script, node);
+    return raft ? number(raft) : 0;
+}
+
 uint32_t script_leader(struct script *script)
 {
     const struct node *leader = operator_leader(&script->sim, SCRIPT_SHARD);
@@ -298,38 +306,32 @@ bool script_is_settled(const struct script *script, uint32_t node)
 
 uint64_t script_term(const struct script *script, uint32_t node)
 {
-    const struct raft *raft = raft_on(script, node);
-    return raft ? raft_term(raft) : 0;
+    return number_on(script, node, raft_term);
 }
 
 uint64_t script_number(const struct script *script, uint32_t node)
 {
-    const struct raft *raft = raft_on(script, node);
-    return raft ? raft_number(raft) : 0;
+    return number_on(script, node, raft_number);
 }
 
 uint64_t script_commit(const struct script *script, uint32_t node)
 {
-    const struct raft *raft = raft_on(script, node);
-    return raft ? raft_commit_index(raft) : 0;
+    return number_on(script, node, raft_commit_index);
 }
 
 uint64_t script_last(const struct script *script, uint32_t node)
 {
-    const struct raft *raft = raft_on(script, node);
-    return raft ? raft_last_index(raft) : 0;
+    return number_on(script, node, raft_last_index);
 }
 
 uint64_t script_stable(const struct script *script, uint32_t node)
 {
-    const struct raft *raft = raft_on(script, node);
-    return raft ? raft_stable_index(raft) : 0;
+    return number_on(script, node, raft_stable_index);
 }
 
 uint64_t script_snapshot_index(const struct script *script, uint32_t node)
 {
-    const struct raft *raft = raft_on(script, node);
-    return raft ? raft_snapshot_index(raft) : 0;
+    return number_on(script, node, raft_snapshot_index);
 }
 
 int64_t script_value(const struct script *script, uint32_t node)
