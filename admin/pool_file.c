@@ -33,7 +33,7 @@ __attribute__((format(printf, 3, 4))) static enum err refuse(
     const char *format,
     ...)
 {
-    char text[320];
+    char text[500];
     va_list arguments;
     struct problem_place place = document_place(node);
     va_start(arguments, format);
@@ -106,14 +106,23 @@ static enum err refuse_field(const struct reading_pool *pool,
     const char *name = NULL;
     json_t *value = NULL;
     struct nearest nearest = {.name = node->key};
+    char names[420] = "";
     json_t *defaults = (json_t *)(uintptr_t)pool->defaults; /* only read */
     json_object_foreach(defaults, name, value)
     {
         nearest_offer(&nearest, name);
+        size_t length = strlen(names);
+        if (length + strlen(name) + sizeof ", " <= sizeof names) {
+            (void)snprintf(names + length, sizeof names - length, "%s%s",
+                           length > 0 ? ", " : "", name);
+        }
     }
-    return refuse(pool, node, "%.64s: %s has no such field%s%s%s", node->key,
-                  pool->what, nearest.best ? "; did you mean " : "",
-                  nearest.best ? nearest.best : "", nearest.best ? "?" : "");
+    if (!nearest.best) {
+        return refuse(pool, node, "%.64s: %s has no such field; allowed: %s",
+                      node->key, pool->what, names);
+    }
+    return refuse(pool, node, "%.64s: %s has no such field; did you mean %s?",
+                  node->key, pool->what, nearest.best);
 }
 
 /* With units where the field has some. NULL: it is none. */

@@ -16,7 +16,8 @@ const struct command_flag task_logs_flags[] = {
     READING_FLAGS,
     {.name = "follow",
      .text = "go on until it ends: also with its next attempt, wherever that "
-             "runs"},
+             "runs",
+     .letter = 'f'},
     {0}};
 
 /* What was written of a task, and how much of that is printed. */

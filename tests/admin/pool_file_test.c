@@ -95,6 +95,10 @@ static void says_what_is_wrong_with_a_schedule(void **state)
     refuses(SCHEDULE "    cron: \"@daily\"\n    overlaps: skip\n",
             "p.yaml:6:5: overlaps: a schedule has no such field; did you mean "
             "overlap?");
+    refuses(SCHEDULE "    cron: \"@daily\"\n    argv: [date]\n",
+            "p.yaml:6:5: argv: a schedule has no such field; allowed: name, "
+            "cron, payload, tenant, overlap, priority, ttl_ms, timeout_ms, "
+            "attempts_max, catch_up_ms, since_ms");
     refuses(SCHEDULE "    cron: \"@daily\"\n    catch_up: 1x\n",
             "p.yaml:6:5: catch_up_ms: found 1x; allowed: a time, such as 30s");
     refuses(SCHEDULE "    cron: \"@daily\"\n    payload: {argv: [sleep, 5]}\n",
