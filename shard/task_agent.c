@@ -268,20 +268,22 @@ static bool put_finish(struct task_parcel *parcel, const struct held *held)
     return true;
 }
 
-/* The results for one node, of those in `list`; the others are left. */
+/* The results for one node, of those in `list`, as far as there is memory; the
+ * others are left, in their order. */
 static struct held *say_to(struct agent *agent,
                            uint32_t node,
                            struct held *list)
 {
     struct task_parcel *parcel = &agent->parcel;
     struct held *others = NULL;
+    struct held **last = &others;
     task_parcel_clear(parcel);
     while (list) {
         struct held *held = list;
         list = held->next_to_say;
         if (held->node != node || !put_finish(parcel, held)) {
-            held->next_to_say = others;
-            others = held;
+            *last = held;
+            last = &held->next_to_say;
             continue;
         }
         held->is_to_say = false;
@@ -291,6 +293,7 @@ static struct held *say_to(struct agent *agent,
             task_parcel_clear(parcel);
         }
     }
+    *last = NULL;
     if (parcel->count > 0) {
         /* If it cannot be sent, who leads by then asks for it. */
         (void)agent->home.send(agent->home.context, node,

@@ -742,6 +742,27 @@ static void a_thief_that_was_given_large_tasks_is_not_told_there_are_none(
     lab_close(&lab);
 }
 
+static void results_for_several_leaders_are_told_in_their_order(void **state)
+{
+    (void)state;
+    struct lab *lab = open_lab(3, 2);
+    agent_leave(lab_agent(lab, 0));
+    agent_leave(lab_agent(lab, 1));
+    uint64_t ids[8];
+    for (uint32_t i = 0; i < 8; i++) {
+        ids[i] = lab_submit_text(lab, i % 2, "work", "x");
+    }
+    lab_run(lab);
+    lab_tell_loads(lab);
+    lab_work_all(lab);
+    assert_int_equal(agent_stats(lab_agent(lab, 2))->finished, 8);
+    for (uint32_t i = 2; i < 8; i++) {
+        assert_ptr_equal(lab_task(lab, ids[i])->older,
+                         lab_task(lab, ids[i - 2]));
+    }
+    lab_close(&lab);
+}
+
 static void an_agent_that_steals_nothing_leaves_it_to_others(void **state)
 {
     (void)state;
@@ -1132,6 +1153,7 @@ int main(void)
         cmocka_unit_test(a_thief_goes_on_as_long_as_something_is_left),
         cmocka_unit_test(
             a_thief_that_was_given_large_tasks_is_not_told_there_are_none),
+        cmocka_unit_test(results_for_several_leaders_are_told_in_their_order),
         cmocka_unit_test(an_agent_that_steals_nothing_leaves_it_to_others),
         cmocka_unit_test(volatile_tasks_are_done_and_go_with_their_leader),
         cmocka_unit_test(
