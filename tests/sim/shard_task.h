@@ -116,6 +116,7 @@ struct sim_spec {
     uint64_t hash;    /* of the payload */
     uint64_t after;   /* id; 0: none */
     uint64_t id;
+    uint64_t said;   /* what it was heard to say last; 0: nothing */
     bool is_over;    /* its client has heard so */
     bool is_changed; /* cancelled, retried, purged, perhaps */
 };
@@ -132,7 +133,9 @@ struct task_client {
     struct timer pause;
     enum sim_ask kind;
     uint32_t specs[TASK_BATCH_MAX]; /* SUBMIT: which; */
-    uint64_t ids[TASK_AWAIT_MAX];   /* AWAIT */
+    uint64_t ids[TASK_AWAIT_MAX];   /* AWAIT; */
+    uint64_t seen[TASK_AWAIT_MAX];  /* what each was heard to say, */
+    bool is_curious;                /* if that is asked for */
     uint32_t count;
     uint64_t until_ns;
     bool is_asking;

@@ -258,12 +258,32 @@ static void write_await(struct task_client *client)
     struct sim *sim = client->node->sim;
     struct writer writer = writer_of(client->question, sizeof client->question);
     choose_known(client, 1 + (uint32_t)below(sim, TASK_BATCH_MAX), is_awaited);
-    task_await_encode(
-        &writer, &(struct task_await_question){.kind = TASK_REQUEST_AWAIT,
-                                               .count = client->count,
-                                               .ids = client->ids,
-                                               .wait_ms = below(sim, 800)});
+    client->is_curious = client->count % 2 == 1;
+    for (uint32_t i = 0; i < client->count; i++) {
+        client->seen[i] = sim->tasks.specs[client->specs[i]].said;
+    }
+    task_await_encode(&writer,
+                      &(struct task_await_question){
+                          .kind = TASK_REQUEST_AWAIT,
+                          .count = client->count,
+                          .ids = client->ids,
+                          .seen = client->is_curious ? client->seen : NULL,
+                          .wait_ms = below(sim, 800)});
     client->question_bytes = writer_bytes(&writer).length;
+}
+
+/* Only who wants to hear it does, and only what is new to them. */
+static void hear_said(struct task_client *client,
+                      uint32_t at,
+                      const struct task_said *said)
+{
+    struct sim *sim = client->node->sim;
+    if (!client->is_curious || said->number == client->seen[at] ||
+        strcmp(said->text, "on its way") != 0) {
+        broken(sim, "task said", "task %u says what nobody wants to know",
+               client->specs[at]);
+    }
+    sim->tasks.specs[client->specs[at]].said = said->number;
 }
 
 static void hear_outcome(struct task_client *client,
@@ -274,6 +294,10 @@ static void hear_outcome(struct task_client *client,
     for (uint32_t i = 0; i < client->count; i++) {
         struct sim_spec *spec = &sim->tasks.specs[client->specs[i]];
         if (spec->id != outcome->id) {
+            continue;
+        }
+        if (outcome->err == ERR_BUSY) {
+            hear_said(client, i, &outcome->said);
             continue;
         }
         spec->is_over = true;
