@@ -72,11 +72,13 @@ struct book_pool {
     void *work;            /* of the coordinator */
 };
 
-/* Hash tables, chained through the tasks; 0 slots: nothing yet. */
+/* Hash tables, chained through the tasks, which grow by one slot at a time:
+ * none makes all others wait. */
 struct task_table {
-    struct task **slots;
-    size_t slot_count; /* a power of two */
-    size_t count;
+    struct task **slots; /* NULL: nothing yet */
+    size_t capacity;     /* of `slots`; a power of two, */
+    size_t slot_count;   /* of which at least half are in use */
+    size_t count;        /* tasks */
 };
 
 /* A submission that is decided, and not applied yet. */

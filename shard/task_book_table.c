@@ -71,27 +71,60 @@ struct hashing {
 static const struct hashing by_id = {hash_of_id, link_of_id};
 static const struct hashing by_key = {hash_of_key, link_of_key};
 
-static bool grow(struct task_table *table, const struct hashing *hashing)
+/* The slots of the first half that have not been split yet have what belongs to
+ * their partners in the second, too. */
+static struct task **slot_of(const struct task_table *table, uint64_t hash)
 {
-    size_t count =
-        table->slot_count == 0 ? SLOT_COUNT_MIN : 2 * table->slot_count;
-    struct task **slots = calloc(count, sizeof *slots);
+    size_t at = hash & (table->capacity - 1);
+    at -= at < table->slot_count ? 0 : table->capacity / 2;
+    return &table->slots[at];
+}
+
+static void put(struct task_table *table,
+                const struct hashing *hashing,
+                struct task *task)
+{
+    struct task **slot = slot_of(table, hashing->hash(task));
+    *hashing->link(task) = *slot;
+    *slot = task;
+}
+
+static bool make_room(struct task_table *table)
+{
+    size_t capacity =
+        table->capacity == 0 ? SLOT_COUNT_MIN : 2 * table->capacity;
+    struct task **slots = realloc(table->slots, capacity * sizeof *slots);
     if (!slots) {
         return false;
     }
-    for (size_t i = 0; i < table->slot_count; i++) {
-        for (struct task *task = table->slots[i]; task;) {
-            struct task **link = hashing->link(task);
-            struct task *next = *link;
-            struct task **slot = &slots[hashing->hash(task) & (count - 1)];
-            *link = *slot;
-            *slot = task;
-            task = next;
-        }
+    if (table->capacity == 0) {
+        table->slot_count = capacity / 2;
+        memset(slots, 0, table->slot_count * sizeof(struct task *));
     }
-    free(table->slots);
     table->slots = slots;
-    table->slot_count = count;
+    table->capacity = capacity;
+    return true;
+}
+
+/*
+ * Split the next slot in two.
+ *
+ * Source: Litwin, "Linear hashing" (1980).
+ */
+static bool grow(struct task_table *table, const struct hashing *hashing)
+{
+    if (table->slot_count == table->capacity && !make_room(table)) {
+        return false;
+    }
+    struct task **from = &table->slots[table->slot_count - table->capacity / 2];
+    struct task *task = *from;
+    *from = NULL;
+    table->slots[table->slot_count++] = NULL;
+    while (task) {
+        struct task *next = *hashing->link(task);
+        put(table, hashing, task);
+        task = next;
+    }
     return true;
 }
 
@@ -102,10 +135,7 @@ static enum err add(struct task_table *table,
     if (table->count >= table->slot_count && !grow(table, hashing)) {
         return ERR_MEMORY;
     }
-    struct task **slot =
-        &table->slots[hashing->hash(task) & (table->slot_count - 1)];
-    *hashing->link(task) = *slot;
-    *slot = task;
+    put(table, hashing, task);
     table->count++;
     return ERR_NONE;
 }
@@ -114,8 +144,7 @@ static void take_out(struct task_table *table,
                      const struct hashing *hashing,
                      struct task *task)
 {
-    struct task **link =
-        &table->slots[hashing->hash(task) & (table->slot_count - 1)];
+    struct task **link = slot_of(table, hashing->hash(task));
     while (*link != task) {
         link = hashing->link(*link);
     }
@@ -125,10 +154,10 @@ static void take_out(struct task_table *table,
 
 struct task *table_find_id(const struct task_table *table, uint64_t id)
 {
-    if (table->slot_count == 0) {
+    if (!table->slots) {
         return NULL;
     }
-    struct task *task = table->slots[mix(id) & (table->slot_count - 1)];
+    struct task *task = *slot_of(table, mix(id));
     while (task && task->id != id) {
         task = task->same_hash;
     }
@@ -155,9 +184,9 @@ static uint32_t reversed(uint32_t bits)
 }
 
 /*
- * The slot behind this one, counted from the highest bit down: when the table
- * doubles, each slot becomes two that follow each other in this order, so that
- * what lay before stays before.
+ * The slot behind this one, counted from the highest bit down: when a slot is
+ * split, it becomes two that follow each other in this order, so that what lay
+ * before stays before.
  *
  * Source: Redis, dictScan() (Noordhuis 2012).
  */
@@ -172,11 +201,14 @@ uint32_t book_walk(const struct book *book,
                    void *context)
 {
     const struct task_table *table = &book->state.by_id;
-    if (table->slot_count == 0) {
+    if (!table->slots) {
         return 0;
     }
-    assert(table->slot_count - 1 <= UINT32_MAX);
-    uint32_t mask = (uint32_t)(table->slot_count - 1);
+    assert(table->capacity - 1 <= UINT32_MAX);
+    uint32_t mask = (uint32_t)(table->capacity - 1);
+    if ((place & mask / 2) + table->capacity / 2 >= table->slot_count) {
+        mask /= 2; /* it has not been split yet */
+    }
     for (const struct task *task = table->slots[place & mask]; task;
          task = task->same_hash) {
         visit(context, task);
@@ -196,10 +228,10 @@ struct task *table_find_key(const struct task_table *table,
                             struct bytes pool,
                             struct bytes key)
 {
-    if (table->slot_count == 0) {
+    if (!table->slots) {
         return NULL;
     }
-    struct task *task = table->slots[hash & (table->slot_count - 1)];
+    struct task *task = *slot_of(table, hash);
     while (task && (task->extra->key_hash != hash ||
                     !bytes_are_equal(bytes_of_text(task->pool->name), pool) ||
                     !bytes_are_equal(task_key(task), key))) {

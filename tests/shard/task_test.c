@@ -131,6 +131,44 @@ static void a_full_queue_and_a_long_payload_are_refused(void **state)
     lab_close(&lab);
 }
 
+#define WALK_FIRST 100 /* tasks, that are there all the while */
+#define WALK_LATER 200
+
+static void count_seen(void *context, const struct task *task)
+{
+    uint32_t *seen = context;
+    uint64_t at = task_id_sequence(task->id) - 1;
+    if (at < WALK_FIRST) {
+        seen[at]++;
+    }
+}
+
+static void who_walks_while_tasks_come_meets_each_once(void **state)
+{
+    (void)state;
+    /* So many tasks come between two steps of the walk. */
+    for (uint32_t pace = 0; pace < 20; pace++) {
+        struct lab *lab = open_lab(1, 1);
+        const struct book *book = coordinator_book(lab_coordinator(lab, 0, 0));
+        uint32_t seen[WALK_FIRST] = {0};
+        uint32_t place = 0;
+        uint32_t come = 0;
+        for (uint32_t i = 0; i < WALK_FIRST; i++) {
+            (void)lab_submit_text(lab, 0, "work", "x");
+        }
+        do {
+            place = book_walk(book, place, count_seen, seen);
+            for (uint32_t i = 0; i < pace && come < WALK_LATER; i++, come++) {
+                (void)lab_submit_text(lab, 0, "work", "x");
+            }
+        } while (place != 0);
+        for (uint32_t i = 0; i < WALK_FIRST; i++) {
+            assert_int_equal(seen[i], 1);
+        }
+        lab_close(&lab);
+    }
+}
+
 static void a_short_queue_is_not_split(void **state)
 {
     (void)state;
@@ -1127,6 +1165,7 @@ int main(void)
         cmocka_unit_test(a_key_names_one_task),
         cmocka_unit_test(an_unknown_pool_is_refused),
         cmocka_unit_test(a_full_queue_and_a_long_payload_are_refused),
+        cmocka_unit_test(who_walks_while_tasks_come_meets_each_once),
         cmocka_unit_test(a_short_queue_is_not_split),
         cmocka_unit_test(a_failed_attempt_is_tried_again_after_a_pause),
         cmocka_unit_test(
