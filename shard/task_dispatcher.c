@@ -914,6 +914,17 @@ uint64_t dispatcher_due_ns(const struct dispatcher *dispatcher)
 
 /* ---- watching ---- */
 
+/* What it has said before anybody watched. */
+static void tell_said(const struct coordinator *coordinator,
+                      const struct task *task,
+                      struct task_watcher *watcher)
+{
+    struct coordinator_look look = coordinator_look(coordinator, task);
+    if (look.said.number != 0) {
+        watcher->said(watcher, &look.said);
+    }
+}
+
 void dispatcher_watch(struct dispatcher *dispatcher,
                       struct task_watcher *watcher)
 {
@@ -933,9 +944,8 @@ void dispatcher_watch(struct dispatcher *dispatcher,
         watcher->next = *slot;
         watcher->is_watching = true;
         *slot = watcher;
-        struct coordinator_look look = coordinator_look(coordinator, task);
-        if (watcher->said && look.said.number != 0) {
-            watcher->said(watcher, &look.said);
+        if (watcher->said) {
+            tell_said(coordinator, task, watcher);
         }
     }
 }
