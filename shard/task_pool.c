@@ -406,6 +406,11 @@ static enum err check_texts(const struct task_pool *pool,
             return ERR_INVALID;
         }
     }
+    if (pool->plugin && pool->plugin[0] != '/') {
+        err_explain(why, "plugin: \"%.60s\" is not an absolute path",
+                    pool->plugin);
+        return ERR_INVALID;
+    }
     if (pool->dir && pool->dir[0] != '/') {
         err_explain(why, "dir: \"%.60s\" is not an absolute path", pool->dir);
         return ERR_INVALID;

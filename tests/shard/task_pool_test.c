@@ -280,6 +280,7 @@ static void a_handler_has_what_it_needs_and_nothing_else(void **state)
         {"plugin", "f", "/p.so", false, NULL},
         {"plugin", "", "/p.so", false, "function"},
         {"plugin", "f", "", false, "plugin"},
+        {"plugin", "f", "p.so", false, "plugin: \"p.so\" is not an absolute"},
         {"plugin", "f", "/p.so", true, "commands"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
