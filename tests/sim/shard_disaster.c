@@ -221,11 +221,25 @@ static void disturb(struct sim *sim)
     }
 }
 
-static void bring_back(struct sim *sim)
+static bool have_all_heard(const struct sim *sim, uint64_t generation)
+{
+    bool have = true;
+    for (uint32_t i = 0; i < sim->node_count; i++) {
+        const struct host *host = sim->nodes[i].host;
+        const struct view *view = host ? host_view(host) : NULL;
+        have = have && (!host || (view && view->meta_generation == generation));
+    }
+    return have;
+}
+
+/* One after the other: old disks could be a majority among themselves until
+ * they hear of the recovery (docs/notes.md). */
+static void bring_back(struct sim *sim, uint64_t generation)
 {
     for (uint32_t i = 0; i < sim->node_count; i++) {
         struct node *node = &sim->nodes[i];
-        if (node->is_lost && !node->host && chance(sim, 10)) {
+        if (node->is_lost && !node->host && chance(sim, 10) &&
+            have_all_heard(sim, generation)) {
             node_start(node);
         }
     }
@@ -258,7 +272,7 @@ bool disaster_step(struct sim *sim)
     }
     bool is_served = recover_shards(sim, leader);
     if (is_served) {
-        bring_back(sim);
+        bring_back(sim, view->meta_generation);
     }
     return is_served && are_all_on(sim);
 }
