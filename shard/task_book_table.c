@@ -174,13 +174,14 @@ static void remove_id(struct task_table *table, struct task *task)
     take_out(table, &by_id, task);
 }
 
+/* Neighbours change places: bits, then pairs of them, and so on. */
 static uint32_t reversed(uint32_t bits)
 {
-    uint32_t out = 0;
-    for (uint32_t i = 0; i < 32; i++) {
-        out |= (bits >> i & 1) << (31 - i);
-    }
-    return out;
+    bits = (bits >> 1 & 0x55555555) | (bits & 0x55555555) << 1;
+    bits = (bits >> 2 & 0x33333333) | (bits & 0x33333333) << 2;
+    bits = (bits >> 4 & 0x0f0f0f0f) | (bits & 0x0f0f0f0f) << 4;
+    bits = (bits >> 8 & 0x00ff00ff) | (bits & 0x00ff00ff) << 8;
+    return bits >> 16 | bits << 16;
 }
 
 /*
