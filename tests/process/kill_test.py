@@ -503,7 +503,7 @@ def main():
     try:
         wrong = run(cluster, os.path.abspath(arguments.plugin),
                     random.Random(arguments.seed))
-    except Failure as failure:
+    except (Failure, SystemExit) as failure:  # also a command that failed
         wrong = [str(failure)]
     finally:
         cluster.stop()
