@@ -12,14 +12,14 @@
 
 /* ---- all nodes together ---- */
 
-static json_t *find_pool(json_t *pools, const char *name)
+json_t *pool_find_named(json_t *list, const char *name)
 {
     size_t i = 0;
-    json_t *pool = NULL;
-    json_array_foreach(pools, i, pool)
+    json_t *item = NULL;
+    json_array_foreach(list, i, item)
     {
-        if (strcmp(answer_name(pool, "name"), name) == 0) {
-            return pool;
+        if (strcmp(answer_name(item, "name"), name) == 0) {
+            return item;
         }
     }
     return NULL;
@@ -65,7 +65,7 @@ static json_t *merge(const json_t *answers)
         const json_t *answer = json_array_get(answers, i);
         for (size_t j = 0; j < answer_count(answer, "pools"); j++) {
             const json_t *from = answer_item(answer, "pools", j);
-            json_t *pool = find_pool(merged, answer_name(from, "name"));
+            json_t *pool = pool_find_named(merged, answer_name(from, "name"));
             pool = pool ? pool : add_pool(merged, from);
             add_counts(pool, json_object_get(from, "here"));
         }
@@ -201,7 +201,7 @@ static enum exit_code print_workers(const struct command *command,
 static enum exit_code check_name(const struct command *command, json_t *answer)
 {
     const char *name = command_operand(command, 0);
-    if (name && !find_pool(json_object_get(answer, "pools"), name)) {
+    if (name && !pool_find_named(json_object_get(answer, "pools"), name)) {
         command_say(command, "there is no pool %.64s", name);
         return EXIT_CODE_USAGE;
     }
@@ -279,7 +279,7 @@ static enum exit_code fetch_one(const struct command *command,
                               json_object_get(shown, "definition"));
         (void)json_object_set(
             *answer, "sums",
-            find_pool(json_object_get(*answer, "pools"), name));
+            pool_find_named(json_object_get(*answer, "pools"), name));
     }
     if (!code && answer_count(answer_at(*answer, "definition"), "schedules")) {
         pool_schedules_fetch(remote, name, *answer);

@@ -15,18 +15,9 @@
 
 /* ---- definitions ---- */
 
-static json_t *find_schedule(const json_t *definition, const char *name)
+static const json_t *find_schedule(const json_t *definition, const char *name)
 {
-    json_t *list = json_object_get(definition, "schedules");
-    size_t i = 0;
-    json_t *schedule = NULL;
-    json_array_foreach(list, i, schedule)
-    {
-        if (strcmp(answer_name(schedule, "name"), name) == 0) {
-            return schedule;
-        }
-    }
-    return NULL;
+    return pool_find_named(json_object_get(definition, "schedules"), name);
 }
 
 void pool_schedules_keep(json_t *definition, const json_t *before)

@@ -22,6 +22,9 @@ enum exit_code pool_ls_fetch(const struct command *command,
                              struct remote *remote,
                              json_t **answer);
 
+/* Of a list of things with names; NULL: none has that one. */
+json_t *pool_find_named(json_t *list, const char *name);
+
 /* pool_schedule.c */
 
 /* What has counted since it was defined goes on to do so: `since_ms` of the
