@@ -716,7 +716,9 @@ enum err state_remember(struct book_state *state,
     if (!copy) {
         return ERR_MEMORY;
     }
-    memcpy(copy, reply.data, reply.length);
+    if (reply.length > 0) {
+        memcpy(copy, reply.data, reply.length);
+    }
     struct submission *place = &state->submissions[state->submission_next];
     free(place->reply);
     *place = (struct submission){.reply = copy,
