@@ -217,13 +217,12 @@ static void forget_work(struct task *task)
     }
 }
 
-/* Who is not due cannot have been given out; else it may have been. */
+/* Also one that is not due: by the last leader's clock it may have been. */
 static bool is_suspect(const struct coordinator *coordinator,
                        const struct task *task)
 {
     return !HAS_TASK_FAULT(&coordinator->home, FORGET_SUSPECTS) &&
-           task_id_sequence(task->id) < book_marked(coordinator->book) &&
-           task->at_ms <= coordinator_wall_ms(coordinator);
+           task_id_sequence(task->id) < book_marked(coordinator->book);
 }
 
 /* For how long, in ms. Those behind it keep their order. */

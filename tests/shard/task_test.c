@@ -574,6 +574,25 @@ static void results_are_forgotten_after_their_time(void **state)
 
 /* ---- what fails ---- */
 
+static void what_was_due_by_another_clock_is_not_given_out_again(void **state)
+{
+    (void)state;
+    struct script script = {0};
+    struct lab *lab = open_script(&script, 3);
+    struct task_spec spec = task_spec_of(bytes_of_text("x"));
+    spec.delay_ms = 500;
+    uint64_t id = lab_submit(lab, 0, "work", 0, &spec, 1, NULL);
+    lab_advance(lab, 600);
+    assert_int_equal(lab_task(lab, id)->work, WORK_LEASED);
+    lab_depose(lab, 0);
+    lab_jump(lab, -400); /* the next leader's clock is behind */
+    lab_lead(lab, 0, 1);
+    assert_int_equal(lab_task(lab, id)->work, WORK_SUSPECT);
+    lab_run(lab);
+    assert_int_equal(lab_task(lab, id)->work, WORK_LEASED);
+    lab_close(&lab);
+}
+
 static void a_new_leader_hears_who_works_on_what(void **state)
 {
     (void)state;
@@ -1182,6 +1201,7 @@ int main(void)
         cmocka_unit_test(no_more_begin_in_a_second_than_the_rate),
         cmocka_unit_test(as_many_begin_as_the_rate_allows),
         cmocka_unit_test(results_are_forgotten_after_their_time),
+        cmocka_unit_test(what_was_due_by_another_clock_is_not_given_out_again),
         cmocka_unit_test(a_new_leader_hears_who_works_on_what),
         cmocka_unit_test(a_result_that_no_leader_has_heard_is_told_to_the_next),
         cmocka_unit_test(what_a_dead_node_ran_is_given_to_another),
