@@ -218,7 +218,8 @@ enum err schedule_decide(struct book *book,
     if (!row) {
         return ERR_MEMORY;
     }
-    if (read.fire.due_s <= row->is.decided_s) {
+    if (read.fire.due_s <= row->is.decided_s &&
+        !HAS_TASK_FAULT(&book->config, FIRE_AGAIN)) {
         return ERR_NONE; /* it is there already */
     }
     enum err err = decide_move(book, stamp, &read, decision);

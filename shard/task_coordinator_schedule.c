@@ -69,6 +69,8 @@ static enum err move_on(struct coordinator *coordinator,
                              .due_s = missed->latest_s,
                              .passed = missed->count - !is_passed,
                              .task = is_passed ? NULL : &schedule->task};
+    fire.passed =
+        HAS_TASK_FAULT(&coordinator->home, LOSE_PASSED) ? 0 : fire.passed;
     return propose_fire(coordinator, &fire);
 }
 
@@ -81,6 +83,9 @@ static int64_t look_at(struct coordinator *coordinator,
     struct book_schedule is =
         book_schedule(coordinator->book, bytes_of_text(pool->name),
                       bytes_of_text(schedule->name));
+    if (HAS_TASK_FAULT(&coordinator->home, FIRE_AGAIN)) {
+        is.due_s = is.decided_s = BOOK_NO_TIME;
+    }
     if (is.decided_s > is.due_s) {
         return now_ms + PAUSE_MS; /* it has moved on, and that is under way */
     }

@@ -16,6 +16,8 @@ enum task_fault {
     TASK_FAULT_SUBMIT_AGAIN,    /* what is asked again */
     TASK_FAULT_KEY_AGAIN,       /* and keys that are known */
     TASK_FAULT_LOSE_ENDS,       /* that could not be proposed at once */
+    TASK_FAULT_FIRE_AGAIN,      /* what a schedule has been given before */
+    TASK_FAULT_LOSE_PASSED,     /* how many occurrences had no task */
     TASK_FAULT_COUNT,
 };
 

@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SEEDS_COUNTS_MAX 16
+#define SEEDS_COUNTS_MAX 18
 
 struct seeds_result {
     char broken[256];    /* the promise that was broken; "": none */

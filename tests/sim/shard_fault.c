@@ -13,6 +13,13 @@
 #define FREE_BYTES (UINT64_C(1) << 30)
 #define SEGMENTS_MAX 64
 
+/* Schedules count minutes, of which a run has one. More do not pass than
+ * results are kept for. */
+#define PASSED_MS_MAX (40 * 60 * MS_PER_S)
+#define PASS_OF_1000 20 /* at each look */
+#define MINUTE_MS (60 * MS_PER_S)
+#define SKEW_MS_MAX (10 * MS_PER_S)
+
 static uint64_t in_ms(struct sim *sim, uint64_t ms)
 {
     return now_ns(sim) + (1 + below(sim, ms)) * NS_PER_MS;
@@ -160,7 +167,33 @@ static void unblock(struct sim *sim, struct node *node)
 
 static void jump(struct sim *sim, struct node *node)
 {
-    world_skew(sim->world, node->index, (int64_t)below(sim, 20000) - 10000);
+    node->skew_ms = (int64_t)below(sim, 2 * SKEW_MS_MAX) - SKEW_MS_MAX;
+    world_skew(sim->world, node->index, sim->passed_ms + node->skew_ms);
+}
+
+static void go_ahead(struct sim *sim, int64_t ms)
+{
+    sim->passed_ms += ms;
+    for (uint32_t i = 0; i < sim->node_count; i++) {
+        world_skew(sim->world, i, sim->passed_ms + sim->nodes[i].skew_ms);
+    }
+}
+
+void pass_minutes(struct sim *sim)
+{
+    if (sim->has_schedules && sim->phase < PHASE_FINISH &&
+        sim->passed_ms < PASSED_MS_MAX && below(sim, 1000) < PASS_OF_1000) {
+        go_ahead(sim, (int64_t)(1 + below(sim, 2)) * MINUTE_MS);
+    }
+}
+
+void begin_minute(struct sim *sim)
+{
+    int64_t now_ms = WORLD_WALL_START_MS + sim->passed_ms +
+                     (int64_t)(now_ns(sim) / NS_PER_MS);
+    if (sim->has_schedules) {
+        go_ahead(sim, MINUTE_MS - now_ms % MINUTE_MS + SKEW_MS_MAX);
+    }
 }
 
 static void drift(struct sim *sim, struct node *node)

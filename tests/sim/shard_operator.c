@@ -170,6 +170,9 @@ static void change_settings(struct sim *sim)
 static void give_pool(struct node *node, const struct task_pool *pool)
 {
     struct view_change change = {.kind = VIEW_POOL_SET, .pool = *pool};
+    if (node->sim->has_schedules) {
+        sim_schedules_make(&change.pool);
+    }
     view_change_say(&change, "pool %s%s", pool->name,
                     pool->is_paused ? " is paused" : "");
     operator_give(node, &change, false);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define LOOK_NS (50 * NS_PER_MS)
+#define SCHEDULES_EACH 4 /* one run of so many has some */
 #define FAULTS_BEGIN_NS (3 * NS_PER_S)
 #define FAULTS_END_NS (30 * NS_PER_S)
 #define SETTLE_NS (40 * NS_PER_S) /* then all must be well */
@@ -195,6 +196,9 @@ static void enter(struct sim *sim, enum phase phase)
     say(sim, "---- %s", names[phase]);
     sim->phase = phase;
     sim->phase_ns = now_ns(sim);
+    if (phase == PHASE_FINISH) {
+        begin_minute(sim); /* nothing is to be under way in PHASE_LOSE */
+    }
 }
 
 static struct node *some_that_is_on(struct sim *sim)
@@ -383,6 +387,7 @@ static void step(struct sim *sim)
         node_look(&sim->nodes[i]);
     }
     check_often(sim);
+    pass_minutes(sim);
     steps[sim->phase](sim);
 }
 
@@ -399,6 +404,7 @@ static void choose(struct sim *sim)
         (uint32_t)seeded_below(&dice, NODES_MAX - sim->founder_count + 1);
     sim->shard_count = shards[seeded_below(&dice, 4)];
     sim->padding_bytes = paddings[seeded_below(&dice, 4)];
+    sim->has_schedules = sim->config.seed % SCHEDULES_EACH == 1;
     sim->requests = calloc(REQUESTS_MAX, sizeof *sim->requests);
     assert(sim->requests);
 }

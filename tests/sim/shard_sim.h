@@ -65,6 +65,8 @@ struct shard_sim_result {
     uint64_t tasks;     /* that clients know to be accepted */
     uint64_t attempts;
     uint64_t tasks_ended; /* durable ones */
+    uint64_t fired;       /* occurrences of schedules: with a task, */
+    uint64_t passed;      /* passed over */
     uint64_t restored;    /* shards, from a backup */
 };
 

@@ -110,6 +110,8 @@ struct node {
     bool is_harmed;      /* what it had was damaged since it was whole */
     uint32_t name_count; /* that it has had */
 
+    int64_t skew_ms; /* of its wall clock */
+
     /* While it is on. */
     struct reactor *reactor;
     struct endpoint *endpoint;
@@ -236,7 +238,9 @@ struct sim {
     struct node *chosen; /* in PHASE_LEAVE and PHASE_CUT */
     struct retirement retirement;
     struct backup backup;
-    bool was_lost; /* PHASE_LOSE has been */
+    bool was_lost;      /* PHASE_LOSE has been */
+    bool has_schedules; /* then minutes pass, now and then */
+    int64_t passed_ms;  /* that all wall clocks have jumped ahead, together */
     struct memory memory;
     struct task_memory tasks;
 };
@@ -327,6 +331,12 @@ void backup_clear(struct sim *sim);
 /* ---- shard_fault.c ---- */
 
 void break_something(struct sim *sim);
+
+/* Now and then all wall clocks go ahead by minutes. */
+void pass_minutes(struct sim *sim);
+
+/* A minute has just begun, by all of them: for a while nothing comes due. */
+void begin_minute(struct sim *sim);
 
 /* Faults whose time is over end; all, when `all`. */
 void faults_end(struct sim *sim, bool all);

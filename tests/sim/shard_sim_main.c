@@ -36,6 +36,7 @@ static const char *const task_faults[] = {
     FAULT(NONE),         FAULT(LATE_RESULT), FAULT(FORGET_SUSPECTS),
     FAULT(FORGET_THIEF), FAULT(NO_ORDER),    FAULT(NO_AFTER),
     FAULT(SUBMIT_AGAIN), FAULT(KEY_AGAIN),   FAULT(LOSE_ENDS),
+    FAULT(FIRE_AGAIN),   FAULT(LOSE_PASSED),
 #undef FAULT
 };
 static_assert(sizeof task_faults / sizeof task_faults[0] ==
@@ -55,7 +56,11 @@ static const char *fault_name(size_t fault)
 /* It takes a proposal that fails, of a leader that leads to the end. */
 static uint64_t first_seed(size_t fault)
 {
-    return fault == HOST_FAULTS + TASK_FAULT_LOSE_ENDS - 1 ? 34 : 0;
+    if (fault + 1 == HOST_FAULTS + TASK_FAULT_LOSE_ENDS) {
+        return 34;
+    }
+    /* The first that has schedules. */
+    return fault + 1 >= HOST_FAULTS + TASK_FAULT_FIRE_AGAIN ? 1 : 0;
 }
 
 static struct fault_result run_fault(size_t fault, uint64_t seed)
@@ -85,7 +90,8 @@ static struct seeds_result run(uint64_t seed, bool trace)
         .counts = {from.answered, from.uncertain, from.refused, from.moves,
                    from.views, from.joins, from.forgotten, from.restarts,
                    from.leaves, from.lost, from.snapshots, from.restored,
-                   from.tasks, from.attempts, from.tasks_ended},
+                   from.tasks, from.attempts, from.tasks_ended, from.fired,
+                   from.passed},
     };
     memcpy(result.broken, from.broken, sizeof result.broken);
     return result;
@@ -114,7 +120,7 @@ int main(int argc, char **argv)
         .counts = {"answered", "uncertain", "refused", "places changed",
                    "views", "joins", "forgotten", "restarts", "leaves",
                    "disks damaged", "snapshots", "shards restored", "tasks",
-                   "attempts", "tasks ended"},
+                   "attempts", "tasks ended", "occurrences", "passed over"},
         .run = run,
     };
     if (identity_library_init()) {

@@ -4,6 +4,7 @@
  *   shard_worker.c        simulated workers: what comes of an attempt, and when
  *   shard_task_client.c   tasks that are submitted, waited for, changed
  *   shard_task_check.c    the promises
+ *   shard_schedule.c      schedules
  */
 
 #ifndef TESTS_SIM_SHARD_TASK_H
@@ -23,6 +24,10 @@
  * its own, one for each payload that it may come with. */
 #define TASKS_MAX 12000
 #define TASK_KEYS 24
+#define SIM_SCHEDULES 4
+/* All tasks of a schedule have the same. */
+#define SIM_SCHEDULED_FIRST (TASKS_MAX + 2 * TASK_KEYS + 2)
+#define PAYLOADS_MAX (SIM_SCHEDULED_FIRST + SIM_SCHEDULES)
 #define TASK_ORDERS 6
 
 struct sim;
@@ -62,6 +67,10 @@ struct sim_payload {
 #define SIM_PAYLOAD_BYTES 5
 #define SIM_OUTPUT_BYTES 20
 
+/* Of a schedule: as a MessagePack text. */
+#define SIM_SCHEDULED_HEAD (0xa0 + SIM_PAYLOAD_BYTES)
+#define SIM_SCHEDULED_BYTES (1 + SIM_PAYLOAD_BYTES)
+
 struct bytes sim_payload_encode(uint8_t *to, const struct sim_payload *payload);
 struct sim_payload sim_payload_decode(struct bytes bytes);
 
@@ -74,6 +83,21 @@ struct sim_output {
 struct bytes sim_output_encode(uint8_t to[static SIM_OUTPUT_BYTES],
                                const struct sim_output *output);
 bool sim_output_decode(struct sim_output *out, struct bytes bytes);
+
+/* ---- schedules ---- */
+
+/* Those of the pool of that name; borrowed, for ever. */
+void sim_schedules_make(struct task_pool *pool);
+
+/* A shard begins, with nothing. */
+void schedules_begin(struct sim *sim, uint32_t shard);
+
+/* An outcome that moves one on is about to be applied; whether a submission
+ * follows. */
+bool check_fired(struct sim *sim, struct reader *reader);
+
+/* Whether none is behind; else `why` says which is. */
+bool schedules_are_over(struct sim *sim, struct err_detail *why);
 
 /* ---- workers ---- */
 
@@ -191,6 +215,7 @@ struct task_memory {
     uint64_t *applied;       /* by shard: the newest entry that was seen */
     uint32_t *applied_count; /* of its outcomes */
     uint32_t *order_last;    /* by order key: index + 1 */
+    int64_t fired_s[SIM_SCHEDULES]; /* the occurrence that it was moved to */
 };
 
 void task_memory_open(struct sim *sim);

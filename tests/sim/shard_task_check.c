@@ -16,7 +16,6 @@
 #include <string.h>
 
 #define SLOT_COUNT (4u * TASKS_MAX)
-#define PAYLOADS_MAX (TASKS_MAX + 2 * TASK_KEYS + 2)
 #define NONE UINT32_MAX
 #define LEASE_NS \
     ((uint64_t)SIM_LEASE_MS * NS_PER_MS * 8 / 10) /* clocks drift */
@@ -42,6 +41,9 @@ void task_memory_open(struct sim *sim)
     memory->applied = make(sim->shard_count, sizeof *memory->applied);
     memory->applied_count =
         make(sim->shard_count, sizeof *memory->applied_count);
+    for (uint32_t shard = 0; shard < sim->shard_count; shard++) {
+        schedules_begin(sim, shard);
+    }
     memory->order_last = make(TASK_ORDERS + 1, sizeof *memory->order_last);
 }
 
@@ -83,6 +85,7 @@ void task_memory_empty(struct sim *sim, uint32_t shard)
 {
     struct task_memory *memory = &sim->tasks;
     memory->applied[shard] = 0;
+    schedules_begin(sim, shard);
     for (uint32_t i = 0; i < memory->task_count; i++) {
         struct sim_task *task = &memory->tasks[i];
         if (task_id_shard(task->id) == shard) {
@@ -144,7 +147,9 @@ static void see_accepted(struct sim *sim,
     struct task_memory *memory = &sim->tasks;
     uint32_t payload = sim_payload_decode(spec->payload).number;
     uint32_t *slot = slot_of(memory, id);
-    check_made(sim, payload, id);
+    if (payload < SIM_SCHEDULED_FIRST) {
+        check_made(sim, payload, id);
+    }
     if (*slot != 0) {
         broken(sim, "task once", "two tasks are %" PRIx64, id);
         return;
@@ -308,6 +313,10 @@ void check_task_outcome(struct replica *replica, struct bytes outcome)
     struct reader reader = reader_of(rest);
     (void)pack_read_array(&reader);
     uint64_t kind = pack_read_uint(&reader);
+    if (kind == OUTCOME_FIRE && check_fired(replica->node->sim, &reader)) {
+        (void)pack_read_array(&reader);
+        kind = pack_read_uint(&reader);
+    }
     if (kind == OUTCOME_SUBMIT) {
         see_submission(replica, &reader);
     } else if (kind == OUTCOME_ENDS) {
@@ -379,6 +388,9 @@ static bool are_foes(const struct sim *sim,
     bool is_one_term = own->token >> 32 == other->token >> 32;
     bool is_calm = sim->phase == PHASE_LEAVE &&
                    own->given_ns > other->given_ns + MOMENT_NS;
+    if (sim->nodes[other->node].is_leaving) {
+        return false; /* it may be forgotten before it has ended */
+    }
     return own != other && !other->is_over && !other->is_late &&
            (is_one_term || is_calm) && now_ns(sim) < other->given_ns + LEASE_NS;
 }
@@ -579,7 +591,7 @@ bool tasks_are_over(struct sim *sim, struct err_detail *why)
             return false;
         }
     }
-    return true;
+    return schedules_are_over(sim, why);
 }
 
 /* ---- the end ---- */

@@ -40,7 +40,10 @@ struct bytes sim_payload_encode(uint8_t *to, const struct sim_payload *payload)
 
 struct sim_payload sim_payload_decode(struct bytes bytes)
 {
-    assert(bytes.length >= SIM_PAYLOAD_BYTES && bytes.data[4] < SIM_WORK_COUNT);
+    if (bytes.length == SIM_SCHEDULED_BYTES) {
+        bytes = bytes_of(bytes.data + 1, SIM_PAYLOAD_BYTES);
+    }
+    assert(bytes.length == SIM_PAYLOAD_BYTES && bytes.data[4] < SIM_WORK_COUNT);
     return (struct sim_payload){.number = get_u32(bytes.data),
                                 .work = (enum sim_work)bytes.data[4]};
 }

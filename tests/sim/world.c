@@ -7,7 +7,6 @@
 
 #define NS_PER_US 1000u
 #define NS_PER_MS 1000000u
-#define WALL_START_MS 1750000000000
 #define IN_TRANSIT_MAX 24    /* packets of a direction before sending waits */
 #define BUS_IN_TRANSIT_MAX 8 /* then the bus drops */
 #define SOCKET_BUCKETS 4096
@@ -252,8 +251,8 @@ static uint64_t machine_now_ns(void *context)
 static int64_t machine_wall_ms(void *context)
 {
     const struct machine *machine = context;
-    return WALL_START_MS + (int64_t)(machine_now_ns(context) / NS_PER_MS) +
-           machine->skew_ms;
+    return WORLD_WALL_START_MS +
+           (int64_t)(machine_now_ns(context) / NS_PER_MS) + machine->skew_ms;
 }
 
 static void machine_fill(void *context, void *to, size_t length)

@@ -95,6 +95,9 @@ void world_cut(struct world *world, struct world_pair pair);
 /* What passes takes longer by so much. */
 void world_delay(struct world *world, struct world_pair pair, uint64_t ns);
 
+/* Where all wall clocks begin. */
+#define WORLD_WALL_START_MS INT64_C(1750000000000)
+
 /* Move a machine's wall clock. */
 void world_skew(struct world *world, uint32_t machine, int64_t ms);
 
