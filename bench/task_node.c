@@ -120,8 +120,10 @@ static struct bytes write_submission(struct submitter *submitter,
         task_spec_of(write_payload(submitter->bench, payload));
     struct writer writer =
         writer_of(submitter->buffer, submitter->buffer_bytes);
-    book_submit_begin(&writer, submitter->pool, random_number(submitter),
-                      count);
+    uint64_t number =
+        count == 1 ? task_service_number(node_task_service(submitter->node))
+                   : random_number(submitter);
+    book_submit_begin(&writer, submitter->pool, number, count);
     for (uint32_t i = 0; i < count; i++) {
         task_spec_encode(&spec, &writer);
     }

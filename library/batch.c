@@ -79,16 +79,22 @@ static uint64_t latest_ns(const struct batch *batch)
     return latest;
 }
 
-/* By which asking again is known; it also says which shard they go to. */
-static uint64_t new_number(const struct desk *desk)
+/* By which asking again is known; it also says which shard they go to: one that
+ * is alone to where it is done soonest. */
+static uint64_t new_number(const struct desk *desk, uint32_t count)
 {
+    const struct desk_way *way = &desk->config.way;
+    if (way->number && count == 1) {
+        return way->number(way->context);
+    }
     uint64_t number = entropy_u64(desk->config.entropy);
     return number != 0 ? number : 1;
 }
 
 static void write_submission(struct batch *batch, struct writer *writer)
 {
-    book_submit_begin(writer, batch->lane->pool, new_number(batch->lane->desk),
+    book_submit_begin(writer, batch->lane->pool,
+                      new_number(batch->lane->desk, batch->count),
                       batch->count);
     for (uint32_t i = 0; i < batch->count; i++) {
         struct bytes spec = batch->errands[i]->encoded;

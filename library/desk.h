@@ -52,6 +52,8 @@ struct desk_way {
     void (*ask)(void *context, struct desk_call *call);
     /* `done` is not called any more. Nothing happens when it is not asked. */
     void (*cancel)(void *context, struct desk_call *call);
+    /* See task_service_number(). NULL: any random number will do. */
+    uint64_t (*number)(void *context);
 };
 
 struct desk_config {

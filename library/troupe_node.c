@@ -92,6 +92,12 @@ static void cancel(void *context, struct desk_call *call)
     task_service_cancel(node_task_service(base->node), &call->by_node);
 }
 
+static uint64_t number(void *context)
+{
+    const struct base *base = context;
+    return task_service_number(node_task_service(base->node));
+}
+
 /* ---- what the node tells ---- */
 
 static void on_ready(void *context)
@@ -322,7 +328,8 @@ static enum err open_handle(struct troupe **out, struct base *base)
                          .base = base,
                          .stop = stop,
                          .free = free_base},
-        &(struct desk_way){.context = base, .ask = ask, .cancel = cancel});
+        &(struct desk_way){
+            .context = base, .ask = ask, .cancel = cancel, .number = number});
 }
 
 enum troupe_error troupe_node_open(struct troupe **out,

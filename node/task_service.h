@@ -51,6 +51,14 @@ FALLIBLE task_service_ask(struct task_service *service,
                           uint32_t timeout_ms,
                           struct task_ask *ask);
 
+/*
+ * A random number for a submission of this process (shard/task_request.h), not
+ * 0, chosen so that tasks which may go anywhere go to a shard that is led here,
+ * if that is easily found: one that is alone is done sooner so. Many are better
+ * spread over all shards, by any random number.
+ */
+uint64_t task_service_number(const struct task_service *service);
+
 /* `done` will not be called. Nothing happens when it is not under way. */
 void task_service_cancel(struct task_service *service, struct task_ask *ask);
 

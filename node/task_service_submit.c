@@ -16,6 +16,7 @@
 
 #define NEW_POOL_NS NS_PER_S /* for so long a pool may be unknown here */
 #define TRIES_MAX 8          /* of shards that may have room */
+#define NEAR_TRIES_MAX 64    /* of numbers, for one whose shard is led here */
 
 /* The part of a submission that is for one shard. */
 struct part {
@@ -326,15 +327,33 @@ struct dividing {
 
 /* The same when it is asked again, by its number, through whichever node: that
  * shard knows it. */
+static uint32_t shard_of_number(const struct tasks *tasks, uint64_t submission)
+{
+    uint8_t number[8];
+    put_u64(number, submission);
+    return (uint32_t)(hash_bytes(bytes_of(number, 8), 0) %
+                      tasks_shard_count(tasks));
+}
+
+uint64_t task_service_number(const struct task_service *service)
+{
+    const struct tasks *tasks = service->config.tasks;
+    uint64_t number = 0;
+    for (uint32_t i = 0; i < NEAR_TRIES_MAX; i++) {
+        number = entropy_u64(service->config.entropy) | 1; /* never 0 */
+        if (tasks_shard_count(tasks) > 0 &&
+            tasks_led(tasks, shard_of_number(tasks, number))) {
+            break;
+        }
+    }
+    return number;
+}
+
 static uint32_t any_shard(const struct submit *submit, uint64_t submission)
 {
     struct tasks *tasks = submit->service->config.tasks;
-    uint8_t number[8];
-    put_u64(number, submission);
     uint32_t led = submit->is_volatile ? tasks_any_led(tasks) : UINT32_MAX;
-    return led != UINT32_MAX ? led
-                             : (uint32_t)(hash_bytes(bytes_of(number, 8), 0) %
-                                          tasks_shard_count(tasks));
+    return led != UINT32_MAX ? led : shard_of_number(tasks, submission);
 }
 
 static struct part *find_part(struct submit *submit,
