@@ -191,17 +191,25 @@ static void on_progress(void *context, const struct troupe_progress *progress)
                    progress->text);
 }
 
-static void await_with(struct fixture *f,
-                       uint64_t id,
-                       troupe_on_progress *progress)
+static void await_for(struct fixture *f,
+                      uint64_t id,
+                      troupe_on_progress *progress,
+                      uint64_t timeout_ns)
 {
     enum err err;
     struct errand *errand = errand_await(id, progress, &err);
     CHECK_OK(err);
-    errand->until_ns = f->fake.now_ns + TIMEOUT_NS;
+    errand->until_ns = f->fake.now_ns + timeout_ns;
     errand->done.result = on_result;
     errand->context = f;
     CHECK_OK(desk_put(f->desk, errand, false));
+}
+
+static void await_with(struct fixture *f,
+                       uint64_t id,
+                       troupe_on_progress *progress)
+{
+    await_for(f, id, progress, TIMEOUT_NS);
 }
 
 static void await(struct fixture *f, uint64_t id)
@@ -676,6 +684,24 @@ static void an_outcome_that_was_not_asked_for_is_an_error(void **state)
     CHECK(f->results[0].error == TROUPE_ERR_MALFORMED);
 }
 
+/* They have been asked for in one question. */
+static void who_was_told_that_time_is_over_harms_no_other(void **state)
+{
+    struct fixture *f = *state;
+    await_for(f, 1, NULL, NS_PER_S);
+    await(f, 2);
+    turn(f);
+    CHECK(f->asked_count == 1);
+    pass(f, NS_PER_S);
+    CHECK(f->result_count == 1);
+    CHECK(f->results[0].error == TROUPE_ERR_TIMEOUT);
+    struct task_outcome both[] = {done_with(1, "late"), done_with(2, "x")};
+    answer_outcomes(f, 0, both, 2);
+    CHECK(f->result_count == 2 && !f->results[1].error);
+    CHECK(f->results[1].id == 2);
+    assert_string_equal(f->outputs[1], "x");
+}
+
 /* ---- changes, room, the end ---- */
 
 static void a_change_is_asked_until_it_is_answered(void **state)
@@ -841,6 +867,7 @@ int main(void)
         WITH_DESK(what_has_not_ended_in_time_is_told),
         WITH_DESK(an_empty_answer_at_once_is_no_busy_loop),
         WITH_DESK(an_outcome_that_was_not_asked_for_is_an_error),
+        WITH_DESK(who_was_told_that_time_is_over_harms_no_other),
         WITH_DESK(a_change_is_asked_until_it_is_answered),
         WITH_DESK(who_wants_progress_is_told_of_it),
         WITH_DESK(who_waits_for_room_is_told),
