@@ -9,13 +9,22 @@
 #include "base/owner.h"
 #include "base/time_units.h"
 #include "shard/task_request.h"
+#include "transport/calls.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LINGER_NS (20 * NS_PER_MS)  /* after the first end, for more */
-#define ANSWER_BYTES_MAX (2u << 20) /* what has ended beyond that is left */
+#define LINGER_NS (20 * NS_PER_MS) /* after the first end, for more */
+#define ENDS_BYTES_MAX (2u << 20)  /* what has ended beyond that is left */
+#define OUTCOME_BYTES_MAX 64       /* but for its end, or what it says */
 #define WATCH_WAIT_MS 10000
+
+/* Also when each task that is asked about says something. */
+static_assert(ENDS_BYTES_MAX + TASK_REQUEST_IDS_MAX *
+                                   (OUTCOME_BYTES_MAX + TASK_WHY_BYTES) <=
+                  CALLS_REPLY_BYTES_MAX,
+              "an answer has room for all of it");
 
 /* One task that is waited for. */
 struct waited {
@@ -100,11 +109,14 @@ static void take_end(struct waited *waited, const struct task_end *end)
     struct await *await = waited->await;
     size_t bytes = task_end_bytes_max(end);
     size_t needed = await->ends_bytes + bytes;
+    /* What has no room is asked for again: it is not over, for this answer. */
+    if (needed > ENDS_BYTES_MAX) {
+        return;
+    }
     if (needed > await->ends_capacity) {
-        uint8_t *more =
-            needed < ANSWER_BYTES_MAX ? realloc(await->ends, 2 * needed) : NULL;
+        uint8_t *more = realloc(await->ends, 2 * needed);
         if (!more) {
-            return; /* asked for again: it is not over, for this answer */
+            return;
         }
         await->ends = more;
         await->ends_capacity = 2 * needed;

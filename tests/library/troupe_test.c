@@ -345,6 +345,60 @@ static void who_watches_a_task_hears_how_far_it_is(void **state)
     }
 }
 
+/* ---- more results than one answer has room for ---- */
+
+#define MANY 2200
+#define MANY_BYTES 2012 /* 4 MiB together */
+
+struct many {
+    uint64_t ids[MANY];
+    uint32_t right; /* of the library's thread */
+    struct posix_latch latch;
+};
+
+static void count_right(void *context, const struct troupe_result *result)
+{
+    struct many *many = context;
+    many->right += result->state == TROUPE_DONE && !result->error &&
+                   result->output_length == MANY_BYTES;
+    posix_latch_count(&many->latch);
+}
+
+/* Within a callback: so they go together in one question. */
+static void await_many(void *context, const struct troupe_result *result)
+{
+    struct many *many = context;
+    CHECK(!result->error);
+    for (int i = 0; i < MANY; i++) {
+        CHECK(!troupe_await_async(world.node, many->ids[i], GENEROUS_MS,
+                                  count_right, many));
+    }
+}
+
+static void results_come_however_long_they_are_together(void **state)
+{
+    (void)state;
+    static struct many many;
+    static struct troupe_spec specs[MANY];
+    static struct troupe_receipt receipts[MANY];
+    static char payload[MANY_BYTES + 1];
+    memset(payload, 'x', MANY_BYTES);
+    for (int i = 0; i < MANY; i++) {
+        specs[i] = spec_of("quick", payload);
+    }
+    CHECK(!troupe_submit(world.node, specs, MANY, GENEROUS_MS, receipts));
+    for (int i = 0; i < MANY; i++) {
+        many.ids[i] = receipts[i].id;
+    }
+    CHECK(!troupe_await(world.node, many.ids, MANY, GENEROUS_MS, NULL, NULL));
+    posix_latch_init(&many.latch, MANY);
+    CHECK(!troupe_await_async(world.node, many.ids[0], GENEROUS_MS, await_many,
+                              &many));
+    posix_latch_wait(&many.latch);
+    CHECK(many.right == MANY);
+    posix_latch_clear(&many.latch);
+}
+
 /* ---- many at a time, of many threads ---- */
 
 struct crowd {
@@ -575,6 +629,7 @@ int main(void)
         cmocka_unit_test(a_task_that_nobody_knows_is_not_found),
         cmocka_unit_test(a_task_that_runs_is_called_off),
         cmocka_unit_test(who_watches_a_task_hears_how_far_it_is),
+        cmocka_unit_test(results_come_however_long_they_are_together),
         cmocka_unit_test(all_threads_may_submit_at_a_time),
         cmocka_unit_test(closing_tells_what_is_under_way),
         cmocka_unit_test(a_client_submits_only_to_its_pools),
