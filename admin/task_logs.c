@@ -162,6 +162,19 @@ static void say_where(struct logs *logs, const char *what)
     }
 }
 
+/* Its lease goes on for a time; what comes of that is known where it is led. */
+static void say_away(struct logs *logs,
+                     const char *node,
+                     const struct err_detail *why)
+{
+    if (strcmp(logs->said, node) != 0) {
+        (void)snprintf(logs->said, sizeof logs->said, "%s", node);
+        command_say(logs->command,
+                    "it runs on %s, which cannot be asked just now: %s", node,
+                    why->text);
+    }
+}
+
 static enum exit_code look_at_attempt(struct logs *logs,
                                       const char *node,
                                       struct err_detail *why)
@@ -179,6 +192,12 @@ static enum exit_code look_at_attempt(struct logs *logs,
         why->text[0] = '\0';
         return EXIT_CODE_OK;
     }
+    if (code && logs->follows) {
+        say_away(logs, node, why);
+        why->text[0] = '\0';
+        return EXIT_CODE_OK;
+    }
+    logs->said[0] = '\0';
     if (!code && answer_is(seen, "running")) {
         code = print_seen(logs, seen);
     }
@@ -209,7 +228,6 @@ static enum exit_code look(void *context, bool *is_done, struct err_detail *why)
         return print_end(logs, task);
     }
     if (agent && !logs->is_opaque) {
-        logs->said[0] = '\0';
         return look_at_attempt(logs, agent, why);
     }
     if (!agent && strcmp(logs->said, answer_name(task, "work")) != 0) {

@@ -5,7 +5,7 @@
 #include "config/units.h"
 
 #define PAUSE_MS 1000
-#define FAILED_LOOKS_MAX 60 /* in a row: then nobody is there any more */
+#define FAILED_MS_MAX 60000 /* of looks that fail: nobody is there any more */
 
 enum exit_code waiting_take_deadline(uint64_t *out_ms,
                                      const struct command *command)
@@ -55,12 +55,13 @@ enum exit_code waiting_run(const struct waiting *waiting)
     const struct command_world *world = waiting->command->world;
     uint64_t begun_ns = clock_now_ns(world->clock);
     uint64_t pause_ms = waiting->pause_ms > 0 ? waiting->pause_ms : PAUSE_MS;
-    for (uint32_t failed = 0;;) {
+    uint64_t failed_max = FAILED_MS_MAX / pause_ms; /* in a row */
+    for (uint64_t failed = 0;;) {
         struct err_detail why = {{0}};
         bool is_done = false;
         enum exit_code code = waiting->look(waiting->context, &is_done, &why);
         failed = code ? failed + 1 : 0;
-        if (code && (!may_pass(code) || failed > FAILED_LOOKS_MAX)) {
+        if (code && (!may_pass(code) || failed > failed_max)) {
             if (why.text[0]) {
                 command_say(waiting->command, "%s", why.text);
             }

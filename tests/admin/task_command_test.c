@@ -298,6 +298,8 @@ static const char *list_tasks(const json_t *args)
     return goes_on ? fake.more_tasks : fake.tasks ? fake.tasks : NO_TASKS;
 }
 
+#define AWAY "{\"why\":\"one hears nothing of it\"}"
+
 /* The next of fake.looks; one that has no "v" is an error. */
 static const char *next_look(const char *verb,
                              const json_t *args,
@@ -310,7 +312,9 @@ static const char *next_look(const char *verb,
         free(text);
     }
     CHECK(look);
-    *err = strstr(look, "\"v\"") ? ERR_NONE : ERR_REFUSED;
+    *err = strstr(look, "\"v\"")     ? ERR_NONE
+           : strcmp(look, AWAY) == 0 ? ERR_NO_QUORUM
+                                     : ERR_REFUSED;
     return look;
 }
 
@@ -985,6 +989,35 @@ static void follows_onto_the_next_attempt(void **state)
     CHECK(run("task logs 1-2 --follow --json", "") == 2);
 }
 
+/* Its node is gone, and its lease, of 30 s, goes on; then the leader is gone,
+ * for as long. */
+static void follows_while_nodes_are_away(void **state)
+{
+    (void)state;
+    const char *looks[2 * 120 + 120 + 8];
+    size_t count = 0;
+    looks[count++] = RUNS;
+    looks[count++] = SEEN("5", "1", "61", "");
+    for (int i = 0; i < 120; i++) {
+        looks[count++] = RUNS;
+        looks[count++] = AWAY;
+    }
+    for (int i = 0; i < 120; i++) {
+        looks[count++] = AWAY;
+    }
+    looks[count++] = RUNS;
+    looks[count++] = SEEN("9", "2", "6162", "");
+    looks[count++] = ENDED("done", "2");
+    looks[count] = NULL;
+    fake.looks = looks;
+    CHECK(run("task logs 1-2 --follow", "") == 0);
+    check_out("a"
+              "abc");
+    const char *away = "it runs on two, which cannot be asked just now: ";
+    const char *first = strstr(terminal.talk, away);
+    CHECK(first && !strstr(first + 1, away));
+}
+
 static void stops_following_at_ctrl_c(void **state)
 {
     (void)state;
@@ -1203,6 +1236,7 @@ int main(void)
         TEST(prints_what_is_written_so_far),
         TEST(follows_what_is_written_until_the_end),
         TEST(follows_onto_the_next_attempt),
+        TEST(follows_while_nodes_are_away),
         TEST(stops_following_at_ctrl_c),
         TEST(cancels_and_retries_tasks),
         TEST(sweeps_all_dead_letters),
