@@ -7,8 +7,8 @@
  *
  *   SUBMIT  [1, pool, submission, [spec ...]]
  *           as a shard's book reads it (shard/task_book.h); tasks without a key
- *           all go to one shard, the next one each time. Answered with an array
- *           of runs (struct book_run), in the order of the tasks
+ *           all go to one shard, by the number of the submission. Answered with
+ *           an array of runs (struct book_run), in the order of the tasks
  *   AWAIT   [2, [id ...], wait ms, pools, [seen ...]]
  *           until all have ended, or some have and a moment has passed, or the
  *           time is over. Answered with an array of [id, error, end]: those
@@ -26,7 +26,7 @@
  *   LOCAL   [4, shard, request]
  *           between nodes: of the leader, about volatile tasks: as the shard's
  *           book reads it, and answers
- *   ENDS    [5, [id ...], wait ms, pools]
+ *   ENDS    [5, [id ...], wait ms, pools, [seen ...]]
  *           between nodes: AWAIT for tasks whose shards are led there
  *
  * Errors: what shard/router.h says; ERR_DENIED: role, or the certificate's
