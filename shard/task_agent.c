@@ -442,6 +442,7 @@ static void hear_assign(struct agent *agent,
         time_trip(agent, pool, source);
         source->load = reader->failed ? 0 : ready;
         source->is_stealing = source->load > 0 && outstanding(source) > 0;
+        source->timed_ns = source->is_stealing ? source->timed_ns : 0;
         source->pause_ms = 0;
     }
     wake(agent);
@@ -688,7 +689,7 @@ static void steal(struct agent *agent, struct pool_agent *pool, uint64_t want)
     uint64_t count = victims.share < want - here ? victims.share : want - here;
     struct source *source = &pool->sources[victims.node];
     uint64_t coming = awaited(agent, source);
-    if (source->timed_ns == 0) {
+    if (source->timed_ns == 0 || coming == 0) {
         source->timed = source->given + coming + 1;
         source->timed_ns = now_ns(agent);
     }
@@ -711,7 +712,7 @@ static void ask_for_more(struct agent *agent, struct pool_agent *pool)
         grant(agent, pool, agent->self, free_count, false);
     }
     /* Waiting for our own node would leave workers idle. */
-    if (pool->held <= want / 2 && !agent->limits.steals_nothing) {
+    if (want > 0 && pool->held <= want / 2 && !agent->limits.steals_nothing) {
         steal(agent, pool, want);
     }
 }

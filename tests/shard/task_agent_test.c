@@ -291,6 +291,58 @@ static void fills_a_long_way(void **state)
     tear_down(&fixture);
 }
 
+/* So many milliseconds with a result in each, while a node gives what it is
+ * asked for at once. Returns how many were held here, at most. */
+static uint64_t work_on(struct fixture *fixture, uint32_t node, uint32_t ms)
+{
+    uint64_t held_max = 0;
+    for (uint32_t i = 0; i < ms; i++) {
+        fixture->now_ns += NS_PER_MS;
+        (void)work(fixture, 1);
+        if (under_way(fixture, node) > 0) {
+            assign(fixture, node, under_way(fixture, node), 1000);
+        }
+        uint64_t held = 0;
+        for (const struct run *run = fixture->runs; run; run = run->next) {
+            held++;
+        }
+        held_max = held > held_max ? held : held_max;
+    }
+    return held_max;
+}
+
+/* What others got instead was not on its way here. */
+static void what_never_came_is_not_timed(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    set_up(&fixture);
+    tell_load(&fixture, 1, 1000);
+    assign(&fixture, 1, WANTED, 1000);
+    (void)work(&fixture, WANTED / 2);
+    assign(&fixture, 1, WANTED / 4, 1000);
+    (void)work(&fixture, WANTED / 2);
+    assert_int_equal(under_way(&fixture, 1), WANTED * 3 / 4);
+    assign(&fixture, 1, 2, 0);
+    tell_load(&fixture, 2, 1000);
+    (void)work_on(&fixture, 2, 1000);
+    tell_load(&fixture, 2, 0);
+    tell_load(&fixture, 1, 1000);
+    assert_true(work_on(&fixture, 1, 100) < 2 * WANTED);
+    tear_down(&fixture);
+}
+
+static void asks_for_nothing_when_it_leaves(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    set_up(&fixture);
+    agent_leave(fixture.agent);
+    tell_load(&fixture, 1, 1000);
+    assert_int_equal(fixture.asked[1], 0);
+    tear_down(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -299,6 +351,8 @@ int main(void)
         cmocka_unit_test(asks_another_when_one_has_nothing),
         cmocka_unit_test(what_is_left_of_a_victim_is_asked_of_others),
         cmocka_unit_test(fills_a_long_way),
+        cmocka_unit_test(what_never_came_is_not_timed),
+        cmocka_unit_test(asks_for_nothing_when_it_leaves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
