@@ -582,11 +582,11 @@ struct coordinator_look coordinator_look(const struct coordinator *coordinator,
 {
     struct coordinator_look out = {0};
     const struct attempt_look *look = look_of(coordinator, task->id);
-    if (task->work == WORK_LEASED) {
-        out.leased_ms =
-            (uint32_t)(coordinator_now_ns(coordinator) / NS_PER_MS) -
-            task->leased_at_ms;
+    if (task->work != WORK_LEASED) {
+        return out;
     }
+    out.leased_ms = (uint32_t)(coordinator_now_ns(coordinator) / NS_PER_MS) -
+                    task->leased_at_ms;
     if (look && look->id == task->id && look->token == task->token) {
         out.said = look->said;
     }

@@ -490,6 +490,25 @@ static void what_a_task_has_said_goes_with_its_leader(void **state)
     lab_close(&lab);
 }
 
+static void what_an_attempt_has_said_goes_with_it(void **state)
+{
+    (void)state;
+    struct script script = {.status = RUN_FAILED, .failures = 1};
+    struct lab *lab = open_script(&script, 2);
+    uint64_t id = lab_submit_text(lab, 0, "work", "x");
+    struct listener listener = listener_of(id);
+    lab_run(lab);
+    say(lab, id, 900, "almost");
+    lab_work_all(lab);
+    assert_int_equal(lab_task(lab, id)->work, WORK_DELAYED);
+    dispatcher_watch(lab_dispatcher(lab, 0), &listener.watcher);
+    assert_int_equal(listener.said_count, 0);
+    lab_advance(lab, 1300);
+    lab_work_all(lab);
+    assert_true(listener.is_done);
+    lab_close(&lab);
+}
+
 /* ---- limits ---- */
 
 static void no_more_run_than_the_pool_allows(void **state)
@@ -1197,6 +1216,7 @@ int main(void)
         cmocka_unit_test(a_task_that_runs_can_be_cancelled),
         cmocka_unit_test(who_watches_a_task_hears_what_it_says),
         cmocka_unit_test(what_a_task_has_said_goes_with_its_leader),
+        cmocka_unit_test(what_an_attempt_has_said_goes_with_it),
         cmocka_unit_test(no_more_run_than_the_pool_allows),
         cmocka_unit_test(no_more_begin_in_a_second_than_the_rate),
         cmocka_unit_test(as_many_begin_as_the_rate_allows),
