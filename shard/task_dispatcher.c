@@ -27,7 +27,8 @@ struct credit {
     uint64_t epoch; /* of the two below, as the agent says */
     uint64_t granted;
     uint64_t given;
-    bool is_steal; /* it wants to hear when there is nothing */
+    bool is_steal;     /* it wants to hear when there is nothing */
+    bool is_told_more; /* it was told last that some are left */
     struct task_parcel parcel;
 };
 
@@ -670,6 +671,7 @@ void dispatcher_node_begun(struct dispatcher *dispatcher, uint32_t node)
             credit->granted = 0;
             credit->given = 0;
             credit->is_steal = false;
+            credit->is_told_more = false;
             task_parcel_clear(&credit->parcel);
         }
     }
@@ -711,11 +713,12 @@ static void take_back(struct dispatcher *dispatcher,
 static void send_assignments(struct dispatcher *dispatcher,
                              struct credit *credit)
 {
+    uint64_t ready = credit->node == dispatcher->self
+                         ? 0
+                         : dispatcher_ready(dispatcher, credit->desk->name);
     /* For thieves; there is room: give() has seen to it. */
-    pack_uint(&credit->parcel.writer,
-              credit->node == dispatcher->self
-                  ? 0
-                  : dispatcher_ready(dispatcher, credit->desk->name));
+    pack_uint(&credit->parcel.writer, ready);
+    credit->is_told_more = ready > 0;
     struct bytes message = task_parcel_end(&credit->parcel);
     dispatcher->stats.steals += credit->is_steal;
     credit->is_steal = false;
@@ -814,6 +817,14 @@ static void answer_steal(struct dispatcher *dispatcher, struct credit *credit)
                                 writer_bytes(&writer));
 }
 
+/* It was told that some are left, for which it waits, and others got them. */
+static bool waits_in_vain(const struct dispatcher *dispatcher,
+                          const struct credit *credit)
+{
+    return credit->is_told_more && has_credit(credit) &&
+           dispatcher_ready(dispatcher, credit->desk->name) == 0;
+}
+
 static void send_all(struct dispatcher *dispatcher, struct desk *desk)
 {
     for (struct credit *credit = desk->credits; credit; credit = credit->next) {
@@ -821,6 +832,9 @@ static void send_all(struct dispatcher *dispatcher, struct desk *desk)
             send_assignments(dispatcher, credit);
         } else if (credit->is_steal) {
             answer_steal(dispatcher, credit);
+        } else if (waits_in_vain(dispatcher, credit)) {
+            begin_assignments(credit); /* of none */
+            send_assignments(dispatcher, credit);
         }
     }
 }
@@ -987,7 +1001,11 @@ bool dispatcher_is_asked(const struct dispatcher *dispatcher, const char *pool)
     while (desk && strcmp(desk->name, pool) != 0) {
         desk = desk->next;
     }
-    return desk && desk->credits;
+    const struct credit *credit = desk ? desk->credits : NULL;
+    while (credit && credit->granted == 0) {
+        credit = credit->next; /* its node has begun anew, and not asked yet */
+    }
+    return credit != NULL;
 }
 
 uint64_t dispatcher_ready(const struct dispatcher *dispatcher, const char *pool)

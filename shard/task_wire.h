@@ -18,7 +18,8 @@
  *                        ALIVE     [9]
  *                        PROGRESS  [10, id, token, done of 1000, text]
  *
- *     ready              how many are left there
+ *     ready              how many are left there; said once more, with no
+ *                        assignments, when others got all of those
  *     granted            over all that was ever given in this epoch; another
  *                        epoch: the agent had no such pool in between
  *     assignment         [id, token, attempt, timeout ms, payload]

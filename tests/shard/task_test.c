@@ -818,6 +818,62 @@ static void a_thief_that_was_given_large_tasks_is_not_told_there_are_none(
     lab_close(&lab);
 }
 
+static uint64_t stolen_by(struct lab *lab, uint32_t node)
+{
+    return agent_stats(lab_agent(lab, node))->stolen;
+}
+
+/* Each was told, with the last that it got, that more are left. */
+static void a_thief_that_waits_in_vain_asks_others(void **state)
+{
+    (void)state;
+    static uint8_t payload[64u << 10]; /* two fill a message */
+    struct lab *lab = open_lab(4, 2);
+    struct task_pool pool = lab_pool("work");
+    struct task_spec spec = task_spec_of(bytes_of(payload, sizeof payload));
+    pool.workers = 20;
+    lab_set_pool(lab, &pool);
+    lab_depose(lab, 1);
+    agent_leave(lab_agent(lab, 0));
+    for (uint32_t i = 0; i < 80; i++) {
+        (void)lab_submit(lab, 0, "work", 0, &spec, 1, NULL);
+    }
+    lab_run(lab);
+    lab_tell_loads(lab); /* each of three asks for 40 */
+    uint32_t last = stolen_by(lab, 1) < stolen_by(lab, 2) ? 1 : 2;
+    last = stolen_by(lab, last) < stolen_by(lab, 3) ? last : 3;
+    uint64_t before = stolen_by(lab, last);
+    assert_true(before < 20);
+    assert_int_equal(lab_work(lab, UINT32_MAX), 80);
+    lab_lead(lab, 1, last == 1 ? 2 : 1);
+    for (uint32_t i = 0; i < 200; i++) {
+        (void)lab_submit_text(lab, 1, "work", "x");
+    }
+    lab_run(lab);
+    lab_tell_loads(lab);
+    assert_true(stolen_by(lab, last) > before);
+    lab_work_all(lab);
+    lab_close(&lab);
+}
+
+static void who_begins_anew_has_not_asked(void **state)
+{
+    (void)state;
+    struct lab *lab = open_lab(2, 1);
+    struct task_pool pool = lab_pool("other");
+    agent_leave(lab_agent(lab, 0));
+    lab_set_pool(lab, &pool);
+    (void)lab_submit_text(lab, 0, "other", "x");
+    lab_run(lab);
+    lab_restart(lab, 1);
+    lab_run(lab);
+    assert_false(dispatcher_is_asked(lab_dispatcher(lab, 0), "other"));
+    lab_tell_loads(lab);
+    assert_true(dispatcher_is_asked(lab_dispatcher(lab, 0), "other"));
+    lab_work_all(lab);
+    lab_close(&lab);
+}
+
 static void results_for_several_leaders_are_told_in_their_order(void **state)
 {
     (void)state;
@@ -1232,6 +1288,8 @@ int main(void)
         cmocka_unit_test(a_thief_goes_on_as_long_as_something_is_left),
         cmocka_unit_test(
             a_thief_that_was_given_large_tasks_is_not_told_there_are_none),
+        cmocka_unit_test(a_thief_that_waits_in_vain_asks_others),
+        cmocka_unit_test(who_begins_anew_has_not_asked),
         cmocka_unit_test(results_for_several_leaders_are_told_in_their_order),
         cmocka_unit_test(an_agent_that_steals_nothing_leaves_it_to_others),
         cmocka_unit_test(volatile_tasks_are_done_and_go_with_their_leader),
