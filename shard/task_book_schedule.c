@@ -333,16 +333,22 @@ void schedules_write_gone(const struct book *book,
     (void)each_gone(book, now_ms, outcome);
 }
 
+/* Who leads may have decided to move it on again meanwhile: that stays known,
+ * else the same might be decided twice. */
 static void forget(struct book_pool *pool, struct bytes name)
 {
-    for (struct schedule_row **link = &pool->schedules; *link;
-         link = &(*link)->next) {
-        struct schedule_row *row = *link;
-        if (bytes_are_equal(bytes_of_text(row->name), name)) {
-            *link = row->next;
-            free(row);
-            return;
-        }
+    struct schedule_row **link = &pool->schedules;
+    while (*link && !bytes_are_equal(bytes_of_text((*link)->name), name)) {
+        link = &(*link)->next;
+    }
+    struct schedule_row *row = *link;
+    if (row && row->is.decided_s > row->is.due_s) {
+        int64_t decided_s = row->is.decided_s;
+        row->is = nowhere;
+        row->is.decided_s = decided_s;
+    } else if (row) {
+        *link = row->next;
+        free(row);
     }
 }
 

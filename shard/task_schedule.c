@@ -252,8 +252,8 @@ void task_schedules_stamp(struct task_pool *pool,
 
 size_t task_schedule_bytes_max(const struct task_schedule *schedule)
 {
-    return (size_t)FIELD_COUNT * 24 + sizeof schedule->name +
-           sizeof schedule->text + schedule->task.payload.length +
+    return (size_t)FIELD_COUNT * 24 + strlen(schedule->name) +
+           strlen(schedule->text) + schedule->task.payload.length +
            schedule->task.tenant.length;
 }
 

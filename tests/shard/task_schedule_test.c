@@ -312,6 +312,64 @@ static void what_is_gone_is_forgotten_when_that_is_safe(void **state)
     close_fixture(fixture);
 }
 
+/* What the leader's book makes of a command, which is not applied yet. */
+static size_t decide(const struct fixture *fixture,
+                     const struct book_fire *fire,
+                     uint8_t *to,
+                     size_t capacity)
+{
+    uint8_t buffer[256];
+    struct writer command = writer_of(buffer, sizeof buffer);
+    struct machine machine = book_machine(book_of(fixture));
+    struct machine_stamp stamp = {.wall_ms = lab_wall_ms(fixture->lab)};
+    struct machine_decision decision = {.outcome = writer_of(to, capacity)};
+    if (fire) {
+        book_fire_encode(fire, &command);
+    } else {
+        book_trim_encode(&command);
+    }
+    CHECK_OK(machine.decide(machine.context, &stamp, writer_bytes(&command),
+                            &decision));
+    return writer_bytes(&decision.outcome).length;
+}
+
+static void apply(const struct fixture *fixture, struct bytes outcome)
+{
+    struct machine_stamp stamp = {.wall_ms = lab_wall_ms(fixture->lab)};
+    for (uint32_t i = 0; i < 2; i++) {
+        struct machine machine =
+            book_machine(coordinator_book(lab_coordinator(fixture->lab, i, 0)));
+        CHECK_OK(machine.apply(machine.context, 1, &stamp, outcome));
+    }
+}
+
+static void what_is_forgotten_may_be_on_its_way_already(void **state)
+{
+    (void)state;
+    uint8_t forgotten[256];
+    uint8_t fired[256];
+    uint8_t again[256];
+    struct fixture *fixture = open_fixture(2, "* * * * *");
+    jump(fixture, MINUTE_MS);
+    lab_jump(fixture->lab, 8 * DAY_MS);
+    fixture->pool.schedule_count = 0;
+    lab_set_pool(fixture->lab, &fixture->pool);
+    const struct book_fire fire = {.pool = bytes_of_text("work"),
+                                   .schedule = bytes_of_text("tick"),
+                                   .due_s =
+                                       lab_wall_ms(fixture->lab) / MS_PER_S,
+                                   .passed = 1};
+    size_t forgotten_bytes = decide(fixture, NULL, forgotten, sizeof forgotten);
+    size_t fired_bytes = decide(fixture, &fire, fired, sizeof fired);
+    CHECK(forgotten_bytes > 0 && fired_bytes > 0);
+    apply(fixture, bytes_of(forgotten, forgotten_bytes));
+    CHECK(look(fixture).due_s == BOOK_NO_TIME);
+    CHECK(decide(fixture, &fire, again, sizeof again) == 0);
+    apply(fixture, bytes_of(fired, fired_bytes));
+    CHECK(look(fixture).due_s == fire.due_s && look(fixture).passed == 1);
+    close_fixture(fixture); /* the other book is the same */
+}
+
 static void a_snapshot_knows_how_far_it_is(void **state)
 {
     (void)state;
@@ -405,6 +463,26 @@ static void a_definition_is_read_as_it_is_written(void **state)
     task_pool_clear(&read);
 }
 
+static void as_many_as_are_allowed_fit(void **state)
+{
+    (void)state;
+    static const uint8_t text[102] = {0xd9, 100}; /* of 100 bytes */
+    struct task_pool pool = lab_pool("work");
+    struct task_pool read;
+    struct task_schedule schedules[TASK_POOL_LIST_COUNT_MAX];
+    for (uint32_t i = 0; i < TASK_POOL_LIST_COUNT_MAX; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "s%u", i);
+        schedules[i] = made(name, "30 2 * * MON-FRI");
+        schedules[i].task.payload = bytes_of(text, sizeof text);
+    }
+    pool.schedules = schedules;
+    pool.schedule_count = TASK_POOL_LIST_COUNT_MAX;
+    CHECK_OK(decode(&read, &pool, NULL));
+    CHECK(read.schedule_count == TASK_POOL_LIST_COUNT_MAX);
+    task_pool_clear(&read);
+}
+
 static void refused(const struct task_pool *pool, const char *expected)
 {
     struct err_detail why = {{0}};
@@ -486,9 +564,11 @@ int main(void)
         cmocka_unit_test(a_full_queue_is_waited_for),
         cmocka_unit_test(a_schedule_counts_since_it_is_as_it_is),
         cmocka_unit_test(what_is_gone_is_forgotten_when_that_is_safe),
+        cmocka_unit_test(what_is_forgotten_may_be_on_its_way_already),
         cmocka_unit_test(a_snapshot_knows_how_far_it_is),
         cmocka_unit_test(what_others_ask_for_is_no_firing),
         cmocka_unit_test(a_definition_is_read_as_it_is_written),
+        cmocka_unit_test(as_many_as_are_allowed_fit),
         cmocka_unit_test(what_makes_no_sense_is_refused),
         cmocka_unit_test(commands_are_looked_at_before),
     };
