@@ -32,8 +32,8 @@ struct cron {
 /*
  * "minute hour day-of-month month day-of-week": numbers, JAN-DEC, SUN-SAT (0
  * and 7 are Sunday), "*", lists, ranges and steps of them ("1-5,30", "8-18/2");
- * or @hourly, @daily, @weekly, @monthly, @yearly. A field that begins with "*"
- * restricts nothing, as cron has it.
+ * or @hourly, @daily, @weekly, @monthly, @yearly. Of both fields of days one is
+ * enough, unless one of them begins with "*", as cron has it.
  *
  * ERR_INVALID   `why` names the field, what was found and what is allowed; so
  *               of what is never due (30 February)

@@ -261,8 +261,8 @@ FALLIBLE submission_pool(const struct book *book,
                          const struct submission_request *request,
                          const struct task_pool **out);
 
-/* Write the outcome of what is made, as apply_submission() takes it, behind
- * what stands in the decision; nothing, if no task is accepted and nobody asks
+/* Make it, and write the outcome, as submission_apply() takes it, behind what
+ * stands in the decision; nothing, if no task is accepted and nobody asks
  * again. What it came to is in the reply. */
 FALLIBLE submission_decide(struct book *book,
                            struct submission_made *made,
