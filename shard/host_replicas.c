@@ -463,9 +463,14 @@ static uint32_t somebody_of(struct host *host, uint32_t id)
         leader != MEMBER_NONE && leader != host->number && host_group(host, id);
     /* Each group has a turn of its own: with one for all, as many groups as
      * there are replicas would each ask the same one for ever. */
-    return is_known ? leader
-                    : place->replicas[host->slots[id].ask_count++ %
-                                      place->replica_count];
+    uint32_t turn = host->slots[id].ask_count++;
+    if (!is_known) {
+        return place->replicas[turn % place->replica_count];
+    }
+    /* A replica that was left behind may believe for ever in who led when it
+     * was: nobody tells it of another. */
+    return turn % 2 == 0 ? leader
+                         : place->replicas[turn / 2 % place->replica_count];
 }
 
 static void ask_leader(struct host *host, uint32_t id, enum replica_op op)
