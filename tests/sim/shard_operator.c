@@ -264,6 +264,12 @@ static void forget(struct node *node, const struct member *member)
                                  .number = member->number};
     view_change_say(&change, "forget %s", member->name);
     operator_give(node, &change, false);
+    for (uint32_t i = 0; i < node->sim->node_count; i++) {
+        struct node *forgotten = &node->sim->nodes[i];
+        if (strcmp(forgotten->name, member->name) == 0) {
+            forgotten->forgotten_ns = now_ns(node->sim);
+        }
+    }
 }
 
 static bool has_shards(const struct view *view, uint32_t number)

@@ -131,6 +131,7 @@ struct node {
     bool is_closing;
     bool is_leaving;
     uint64_t leave_until_ns;
+    uint64_t forgotten_ns;     /* somebody asked for that then; 0: nobody has */
     uint64_t excused_until_ns; /* it stood still: its timers are late */
 
     /* When faults end; 0: there is none. */

@@ -388,8 +388,11 @@ static bool are_foes(const struct sim *sim,
     bool is_one_term = own->token >> 32 == other->token >> 32;
     bool is_calm = sim->phase == PHASE_LEAVE &&
                    own->given_ns > other->given_ns + MOMENT_NS;
-    if (sim->nodes[other->node].is_leaving) {
-        return false; /* it may be forgotten before it has ended */
+    const struct node *holder = &sim->nodes[other->node];
+    bool is_forgotten = holder->forgotten_ns != 0 &&
+                        now_ns(sim) < holder->forgotten_ns + LEASE_NS;
+    if (holder->is_leaving || is_forgotten) {
+        return false; /* it goes on for a while, or joins again as a new one */
     }
     return own != other && !other->is_over && !other->is_late &&
            (is_one_term || is_calm) && now_ns(sim) < other->given_ns + LEASE_NS;
