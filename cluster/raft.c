@@ -134,8 +134,15 @@ void raft_tick(struct raft *raft, uint64_t now_ns)
         return;
     }
     if (raft->role != RAFT_LEADER) {
-        if (now_ns >= raft_vote_due_ns(raft) && raft_vote_may_campaign(raft)) {
-            raft_vote_pre_campaign(raft, now_ns);
+        if (now_ns >= raft_vote_due_ns(raft)) {
+            if (raft_vote_may_campaign(raft)) {
+                raft_vote_pre_campaign(raft, now_ns);
+            } else if (raft->leader != 0 && !raft_core_is_voter(raft)) {
+                /* Who cannot stand must not believe in it for ever: it may lead
+                 * no more, and nobody tells who was removed meanwhile. */
+                raft->leader = 0;
+                raft_core_tell_change(raft);
+            }
         }
         return;
     }

@@ -146,6 +146,25 @@ static void a_learner_gets_everything_and_is_not_counted(void **state)
     close_sound(&h);
 }
 
+static void a_learner_that_hears_nobody_believes_in_no_leader(void **state)
+{
+    (void)state;
+    struct harness h;
+    open_with(&h, 3);
+    uint64_t learner = harness_add(&h);
+    CHECK_OK(change(&h, 1, harness_with(h.founding, learner, false)));
+    harness_flow(&h);
+    harness_run(&h, 2 * HARNESS_HEARTBEAT_MS);
+    CHECK(raft_leader(harness_raft(&h, learner)) == 1);
+    harness_isolate(&h, learner, true);
+    harness_run(&h, 4 * HARNESS_ELECTION_MS);
+    CHECK(raft_leader(harness_raft(&h, learner)) == 0);
+    harness_isolate(&h, learner, false);
+    harness_run(&h, 4 * HARNESS_ELECTION_MS);
+    CHECK(raft_leader(harness_raft(&h, learner)) == harness_leader(&h));
+    close_sound(&h);
+}
+
 static void a_learner_is_promoted_when_it_is_caught_up(void **state)
 {
     (void)state;
@@ -437,6 +456,7 @@ int main(void)
         cmocka_unit_test(a_change_that_cannot_be_committed_is_refused),
         cmocka_unit_test(no_change_during_a_transfer),
         cmocka_unit_test(a_learner_gets_everything_and_is_not_counted),
+        cmocka_unit_test(a_learner_that_hears_nobody_believes_in_no_leader),
         cmocka_unit_test(a_learner_is_promoted_when_it_is_caught_up),
         cmocka_unit_test(who_joins_knows_the_founders),
         cmocka_unit_test(a_truncated_configuration_is_rolled_back),
